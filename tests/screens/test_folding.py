@@ -11,6 +11,7 @@ from ebpftop.core.printed import GREETING
 from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
 from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.export import to_csv
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.title import joined
 from ebpftop.ui.panes.trace import TracePane
@@ -116,9 +117,16 @@ async def test_an_export_has_every_row_and_says_how_many_the_screen_folds() -> N
         shown = app.main.query_one(ExecsPane).rows_shown()
         assert len(shown) == 223
         assert shown.counted == "223 rows (218 folded on the screen)"
-        assert replace(shown, folded=0).counted == "223 rows"
+        assert replace(shown, folded=None).counted == "223 rows"
         pid = shown.headers.index("pid")
         assert [row[pid] for row in shown][4:8] == [6000, 6001, 6002, 6003]
+        assert shown.headers[-1] == "folded"
+        seen = [row.exec.pid for row in app.main.execs.log_lines.rows()]
+        assert [row[pid] for row in shown if not row[-1]] == seen
+        assert "true" in to_csv(shown.headers, shown).splitlines()[6].split(",")
+        await pilot.press("e")
+        await until(pilot, lambda: len(app.main.execs.model.view) == 223)
+        assert not any(row[-1] for row in app.main.execs.rows_shown())
 
 
 async def test_what_is_typed_finds_a_folded_row() -> None:

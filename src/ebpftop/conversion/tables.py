@@ -12,7 +12,7 @@ from ebpftop.conversion.exec_tree import Ended, ExecTree, Failed
 from ebpftop.conversion.input import Input, ns, with_boot_offset
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import Header, Record, TableReading
-from ebpftop.core.spreadsheet import Cell, guard
+from ebpftop.core.spreadsheet import Cell, csv_value, guard
 from ebpftop.probes.registry import registry
 
 RUNS = "exec+exit"
@@ -41,18 +41,13 @@ def to_csv(source: Input, table: str, *, exact: bool = False) -> Iterator[bytes]
     writer.writerow(name for name, _ in columns)
     getters = [get for _, get in columns]
     for number, row in enumerate(rows, 1):
-        cells = (_text(get(row)) for get in getters)
+        cells = (csv_value(get(row)) for get in getters)
         writer.writerow(cells if exact else map(guard, cells))
         if number % _TOGETHER == 0:
             yield out.getvalue().encode()
             out.seek(0)
             out.truncate()
     yield out.getvalue().encode()
-
-
-def _text(cell: Cell) -> Cell:
-    """Return *cell* as CSV has it: truth values as JSON has them."""
-    return ("true" if cell else "false") if isinstance(cell, bool) else cell
 
 
 def _tables() -> dict[str, tuple[type[Record], str | None]]:

@@ -15,6 +15,11 @@ _FORMULA = re.compile(rf"""^(?=[\t\r\n]|["'\s]*{_SIGN})|(?<=[;\t\r\n])(?=(?:["']
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
+def csv_value(cell: Cell) -> Cell:
+    """Return *cell* as CSV has it: truth values as JSON has them."""
+    return ("true" if cell else "false") if isinstance(cell, bool) else cell
+
+
 def guard(cell: Cell) -> Cell:
     """Return *cell*, with an apostrophe in front if a spreadsheet would run it as a formula. Numbers stay numbers."""
     if not isinstance(cell, str) or _NUMBER.fullmatch(cell):

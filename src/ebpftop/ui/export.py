@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 
-from ebpftop.core.spreadsheet import Cell, guard
+from ebpftop.core.spreadsheet import Cell, csv_value, guard
 
 
 def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
@@ -21,7 +21,7 @@ def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     writer.writerow(guard(header) for header in headers)
     for row in rows:
         _check(headers, row)
-        writer.writerow(guard(cell) for cell in row)
+        writer.writerow(guard(csv_value(cell)) for cell in row)
     return out.getvalue()
 
 

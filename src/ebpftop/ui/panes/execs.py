@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual import on, work
@@ -232,8 +231,7 @@ class ExecsPane(FilteredPane):
         # Folding is how rows are shown; an export has each of them.
         if self.as_tree or self._ranked is not None:
             return shown
-        rows = self.model.view.all_rows()
-        return replace(shown, rows=rows, folded=len(rows) - len(shown))
+        return shown.with_all(self.model.view.all_rows())
 
     # Folding.
 

@@ -183,8 +183,7 @@ class TracePane(LogPane[Trace]):
 
     def rows_shown(self) -> Shown[Any]:
         # Folding is how rows are shown; an export has each of them.
-        shown, rows = super().rows_shown(), self.model.view.all_rows()
-        return replace(shown, columns=COLUMNS, rows=rows, folded=len(rows) - len(shown))
+        return replace(super().rows_shown(), columns=COLUMNS).with_all(self.model.view.all_rows())
 
     def title_of(self, event: Trace) -> str:
         return f"{event.task} ({event.pid})"

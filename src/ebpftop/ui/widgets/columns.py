@@ -104,26 +104,35 @@ class Shown(Generic[Row]):
     columns: tuple[Column[Row], ...]
     rows: list[Row]
     now: float
-    folded: int = 0
-    """How many of the rows the screen hides behind others. They are here, each of them."""
+    folded: Sequence[bool] | None = None
+    """Of each row whether the screen hides it behind another one; None in a list that folds nothing."""
 
     @property
     def counted(self) -> str:
         """How many rows there are, in words."""
-        folded = f" ({self.folded:,} folded on the screen)" if self.folded else ""
+        hidden = sum(self.folded or ())
+        folded = f" ({hidden:,} folded on the screen)" if hidden else ""
         return f"{format.counted(len(self), 'row', whole=True)}{folded}"
 
     @property
     def headers(self) -> list[str]:
-        return [column.exported or column.key for column in self.columns]
+        """What an export calls the values of a row."""
+        names = [column.exported or column.key for column in self.columns]
+        return names if self.folded is None else [*names, "folded"]
+
+    def with_all(self, rows: list[Row]) -> Shown[Row]:
+        """Return *rows* instead: those of here, and all that the screen folds."""
+        shown = {id(row) for row in self.rows}
+        return replace(self, rows=rows, folded=[id(row) not in shown for row in rows])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[list[Value]]:
         """Yield the cells of each row. A hundred thousand rows take seconds: call it in a worker thread."""
-        for row in self.rows:
-            yield [value_of(column, row, self.now) for column in self.columns]
+        for at, row in enumerate(self.rows):
+            values = [value_of(column, row, self.now) for column in self.columns]
+            yield values if self.folded is None else [*values, self.folded[at]]
 
 
 def on_screen(
