@@ -6,12 +6,14 @@ import pytest
 from textual.geometry import Region
 from textual.pilot import Pilot
 
+from ebpftop.core.user_records import UserRow, Users
 from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.title import joined
 from ebpftop.ui.screens.graph import GraphPlot, GraphScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.widgets.graphs import Graphs
 
-from .conftest import Look, settle, until
+from .conftest import Look, pane, settle, until
 from .scene import START, FakeSource, Remembered, batch, minute, ran
 from .test_screen_travel import press, running
 
@@ -65,6 +67,17 @@ async def test_each_says_its_name_what_it_is_now_and_its_scale() -> None:
         assert words.split()[:3] == ["execs/s", "27", "≤41"]
         assert "lost 17" in words
         assert "own cost" in words
+
+
+async def test_their_figure_is_that_of_the_title_also_within_a_second() -> None:
+    rows = (UserRow(uid=0, user="root", execs=1000, failed=0), UserRow(uid=0, user="root", execs=1020, failed=0))
+    readings = [
+        batch("users", at, Users(time=START + at, rows=(row,))) for at, row in zip((62.2, 62.7), rows, strict=True)
+    ]
+    source = Remembered([*minute(), *readings])
+    async with running(source) as (_, app):
+        assert joined(pane(app, "users").title_counts()).startswith("40/s")
+        assert text(graphs(app))[0].split()[:2] == ["execs/s", "40"]
 
 
 async def test_one_key_hides_them_and_shows_them_again() -> None:

@@ -57,6 +57,22 @@ def columns(series: Series, what: str, begin: float, end: float, count: int) -> 
     return [None if value is None else round(value, 3) for value in found]
 
 
+def test_the_figure_of_a_moment_is_that_of_the_last_reading_however_short() -> None:
+    series = fed(*(users(at / 5, (0, 2 * at, at)) for at in range(10)))
+    before = series.readings
+    series.feed([users(2.0, (0, 18 + 6, 9 + 1))])
+    assert series.readings == before + 1
+    assert round(series.at("execs", START + 2.0) or 0) == 30
+    assert round(series.at("failed", START + 2.1) or 0) == 5
+
+
+def test_execs_that_something_counts_are_no_readings() -> None:
+    series = fed(users(0, (0, 1, 0)), users(1, (0, 2, 0)))
+    before = series.readings
+    series.feed([exec_at(1.5, 7)])
+    assert series.readings == before
+
+
 def test_rates_are_those_between_readings() -> None:
     series = fed(users(0, (0, 100, 10)), users(2, (0, 110, 10), (33, 4, 2)), users(4, (0, 110, 11), (33, 4, 2)))
     assert columns(series, "execs", 0, 4, 4) == [7, 7, 0, 0]

@@ -48,6 +48,8 @@ class Series:
         self._lost: dict[tuple[str, str], int] = {}
         self._cost_s = 0.0
         self._newest = 0.0
+        self.readings = 0
+        """How many readings came: until another one comes, no figure changes but that of execs that nothing counts."""
         self._notes: dict[type[Record], Callable[..., None]] = {
             Exec: self._note_exec,
             Users: self._note_users,
@@ -141,6 +143,10 @@ class Series:
                 track.mend(time)
         self._newest = max(self._newest, time)
 
+    def _read(self, time: float) -> None:
+        self._came(time)
+        self.readings += 1
+
     def _note_exec(self, record: Exec) -> None:
         if not self._has_users:
             self._came(record.time)
@@ -149,7 +155,7 @@ class Series:
                 self._seen["failed"].gain(record.time, 1)
 
     def _note_users(self, record: Users) -> None:
-        self._came(record.time)
+        self._read(record.time)
         begins = not self._has_users
         self._has_users = self._has_users or record.whole
         if not self._has_users:
@@ -173,7 +179,7 @@ class Series:
         self._tracks["failed"].gain(record.time, 0 if begins else failed)
 
     def _note_calls(self, record: Syscalls) -> None:
-        self._came(record.time)
+        self._read(record.time)
         begins = not self._has_calls
         self._has_calls = self._has_calls or record.whole
         if not self._has_calls:
@@ -200,7 +206,7 @@ class Series:
         self._latency.gain(record.time, () if begins else histogram)
 
     def _note_lost(self, record: Lost) -> None:
-        self._came(record.time)
+        self._read(record.time)
         key = record.probe, record.where
         before = self._lost.get(key, 0)
         gained = record.count - before if record.count >= before else record.count
@@ -209,7 +215,7 @@ class Series:
             self._lost_then.gain(record.time, gained)
 
     def _note_cost(self, record: Cost) -> None:
-        self._came(record.time)
+        self._read(record.time)
         since_s = record.time - self._cost_s if self._cost_s else 0.0
         self._cost_s = record.time
         if since_s > _COST_MAX_S:
@@ -218,7 +224,7 @@ class Series:
             self._tracks["cost"].gain(record.time, since_s * (record.user + (record.kernel or 0.0)))
 
     def _note_probe(self, record: Probe) -> None:
-        self._came(record.time)
+        self._read(record.time)
         # Off, or attached again: the kernel may count anew, and what happened in between was not seen.
         if record.probe == "users":
             self._has_users = False

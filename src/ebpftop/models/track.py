@@ -35,12 +35,18 @@ class Track:
         self.broken: float | None = None
         """Since when nothing is known; None if that is not so."""
         self._spacing_s = SPACING_S
+        self._last: tuple[float, float] | None = None
+        """The time of the last gain, and its rate: it may be a part only of what is between the last two points."""
 
     def gain(self, time: float, gained: float) -> None:
-        """Add *gained* since the last point; the first one, and the one after a break, only say where it goes on."""
+        """Add *gained* since the last gain; the first one, and the one after a break, only say where it goes on."""
         times, sums = self.times, self.sums
         while times and time < times[-1] - BACKWARDS_S:
             self._pop()
+        if not times or self.broken is not None or time <= times[-1]:
+            self._last = None
+        else:
+            self._last = time, gained / (time - times[-1])
         if not times:
             times.append(time)
             sums.append(0.0)
@@ -93,8 +99,10 @@ class Track:
         return (self.sum_at(end) - self.sum_at(begin)) / known_s if known_s > 1e-6 else None
 
     def rate_at(self, time: float) -> float | None:
-        """Return the rate of the last two points up to *time*; None if nothing is known then."""
+        """Return the rate of the last gain, or of the last two points, up to *time*; None if nothing is known then."""
         at = bisect_right(self.times, time)
+        if self._last is not None and self.broken is None and time >= self._last[0]:
+            return self._last[1]
         if at < 2 or (self.broken is not None and time >= self.broken):
             return None
         if any(since < time < to for since, to in self.gaps):

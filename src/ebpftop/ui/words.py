@@ -151,6 +151,8 @@ GLOSSARY: Mapping[str, str] = {
     "error": "A system call that returned one. Many are normal.",
     "lost": "It happened, and is not shown. Delivered + lost = what happened.",
     "in flight": "A call that a thread has entered and not left.",
+    "graphs": "The whole machine over the time of the timeline (O). The figure is of the last reading, as in titles; "
+    "a column is the mean of its time, ≤ the top of the scale. Enter or a click opens one alone.",
     "reading": "Counters in the kernel are read once an interval; a rate is the difference of two readings.",
     "probe": "Programs in the kernel that see one kind of thing. Each pane has one.",
     "p50 p90 p99": "The latency that so many percent of the calls do not exceed, from a histogram by powers of two: "

@@ -25,7 +25,9 @@ from ebpftop.ui.widgets.span_line import SpanLine
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-REFRESH_S = 1.0
+REFRESH_S = 0.25
+"""So often it is looked whether a reading came."""
+
 LABELS = 8
 """Cells at the left for the values."""
 
@@ -73,7 +75,7 @@ class GraphPlot(SpanLine, can_focus=True):
             show=False,
             key_display="(",
             tooltip="To the mark before (◆)",
-            id="graph.mark_before",
+            id="time.mark_before",
         ),
         Binding(
             "right_parenthesis",
@@ -82,7 +84,7 @@ class GraphPlot(SpanLine, can_focus=True):
             show=False,
             key_display=")",
             tooltip="To the next mark (◆)",
-            id="graph.mark_after",
+            id="time.mark_after",
         ),
         Binding("enter", "seek", "Go there", tooltip="Show the moment under the cursor in all panes", id="graph.seek"),
     ]
@@ -239,6 +241,7 @@ class GraphScreen(ReadyScreen[float]):
         super().__init__()
         self._what: What = "execs"
         self._series: Series | None = None
+        self._shown: tuple[object, ...] = ()
         self._read: Callable[[], TimeShown] = lambda: TimeShown((0.0, 0.0), 0.0, False, ())
 
     def fill(self, series: Series, what: What, read: Callable[[], TimeShown]) -> Self:
@@ -257,6 +260,7 @@ class GraphScreen(ReadyScreen[float]):
 
     def show_filled(self) -> None:
         self._plot.cursor = None
+        self._shown = ()
         self.set_focus(self._plot)
         self.update_graph()
         self._clock.resume()
@@ -270,6 +274,11 @@ class GraphScreen(ReadyScreen[float]):
         if self._series is None:
             return
         span, moment, is_newest, marks = self._read()
+        seconds = tuple(int(time) for time in (*span, moment, self._series.newest))
+        state = (self._what, self._plot.size, self._series.readings, seconds, is_newest, marks)
+        if state == self._shown:
+            return
+        self._shown = state
         columns = self._series.columns(self._what, span, self._plot.columns)
         at = None if is_newest else column_of(moment, span, len(columns))
         now = self._series.at(self._what, moment)
@@ -282,6 +291,7 @@ class GraphScreen(ReadyScreen[float]):
         self.update_graph()
 
     def on_graph_plot_sized(self) -> None:
+        self._shown = ()
         self.update_graph()
 
     def on_graph_plot_sought(self, event: GraphPlot.Sought) -> None:

@@ -27,7 +27,7 @@ def height_for(lines: int) -> int:
 
 
 class GraphsController:
-    """Shows what the machine did above the panes, once a second at most, and only while it is to be seen."""
+    """Shows what the machine did above the panes, with each reading, and only while it is to be seen."""
 
     def __init__(
         self,
@@ -73,7 +73,15 @@ class GraphsController:
         wanted = self.widget.wanted
         width_s = (span[1] - span[0]) / max((columns for _, columns in wanted), default=1)
         step_s = max(1.0, _COLUMN_PART * width_s)
-        state = (wanted, self.widget.size, int(self._series.newest), int(moment), is_newest, marks)
+        state = (
+            wanted,
+            self.widget.size,
+            self._series.readings,
+            int(self._series.newest),
+            int(moment),
+            is_newest,
+            marks,
+        )
         if state == self._shown:
             return
         self._shown = state
