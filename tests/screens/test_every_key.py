@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -227,7 +228,8 @@ def bindings() -> Iterator[Binding]:
         found: list[BindingType] = owner.__dict__.get("BINDINGS", [])
         for binding in found:
             assert isinstance(binding, Binding)
-            yield binding
+            # What has a key of the main screen has its id; here it is pressed too.
+            yield replace(binding, id=f"call.{binding.id}") if owner is SyscallScreen else binding
 
 
 class Terminal:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,6 +15,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
+import ebpftop.ui
 from ebpftop.models.watch import compile_watch
 from ebpftop.settings import places
 from ebpftop.settings.reading import parse
@@ -21,6 +24,8 @@ from ebpftop.settings.store import Settings, load
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.screens.column_picker import ColumnsScreen
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.go_to import GoScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.key_map import bindings
 from ebpftop.ui.screens.key_names import wrong_key
@@ -289,6 +294,35 @@ def test_all_keys_that_actions_have_are_keys() -> None:
     ):
         assert (f"did you mean {proposal}?" in wrong_key(name)) is bool(proposal), wrong_key(name)
         assert "allowed are" in wrong_key(name)
+
+
+def test_an_action_has_one_id_on_all_screens() -> None:
+    for module in pkgutil.walk_packages(ebpftop.ui.__path__, "ebpftop.ui."):
+        importlib.import_module(module.name)
+    ids: dict[tuple[str, str], set[str]] = {}
+    for name, declared in bindings().items():
+        for binding in declared:
+            if len(binding.key) == 1 and binding.key.isalpha():
+                ids.setdefault((binding.key, binding.description), set()).add(name)
+    # These are of one list each: the help says so beside it.
+    del ids["z", "Fold"], ids["y", "Copy"]
+    assert {key: names for key, names in ids.items() if len(names) > 1} == {}
+    assert {binding.action for binding in bindings()["help"]} == {"help", "app.help"}
+
+
+@pytest.mark.usefixtures("made_in_advance")
+async def test_a_key_of_a_setting_is_that_of_sheets_too(file: Path) -> None:
+    file.write_text('[keys]\nhelp = "f9"\n"go_to" = "f8"\n')
+    async with running(load()) as pilot:
+        app = app_of(pilot)
+        await until(pilot, lambda: bool(app.main.execs.log_lines.rows()))
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        await pilot.press("f8")
+        await until(pilot, lambda: isinstance(app.screen, GoScreen))
+        await pilot.press("escape", "f9")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert not notices(pilot)
 
 
 async def test_what_is_watched_for_is_a_setting(file: Path) -> None:

@@ -82,7 +82,7 @@ class ChainLine(PaneFooter, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Go there", tooltip="To who holds or wakes it", id="chain.open"),
-        Binding("up,k", "up", "Up", show=False, tooltip="Back to the table", id="chain.up"),
+        Binding("up,k", "up", "Up", show=False, tooltip="Back to the table", id="lines.up"),
     ]
 
     class Opened(Message):

@@ -31,7 +31,7 @@ class ExecLogView(LogView[ExecRow]):
             tooltip="By time, longest, most failing, most often",
             id="execs.order",
         ),
-        Binding("r", "reverse", "Reverse", show=False, tooltip="Reverse that order", id="execs.reverse"),
+        Binding("r", "reverse", "Reverse", show=False, tooltip="Reverse that order", id="table.reverse"),
     ]
 
     class OrderChosen(Message):

@@ -21,7 +21,7 @@ class WaitsLine(PaneFooter, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "In flight", tooltip="The list of calls in flight", id="waits.open"),
-        Binding("up,k", "up", "Up", show=False, tooltip="Back to the table", id="waits.up"),
+        Binding("up,k", "up", "Up", show=False, tooltip="Back to the table", id="lines.up"),
     ]
 
     class Opened(Message):

@@ -77,12 +77,12 @@ class ChangedScreen(LiveScreen):
         "Lines with ! say what makes the two hard to compare. docs/changed.md says what counts as chance."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("D", "dismiss", "Close", show=False, id="changed.close"),
+        Binding("D", "dismiss", "Close", show=False, id="changed"),
         Binding("z", "same", "Others", tooltip="Also what stayed within 20 %, or is too rare", id="changed.same"),
-        Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="changed.columns"),
-        Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the clipboard", id="changed.copy"),
-        Binding("ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history", id="changed.save"),
-        Binding("E", "save('csv')", "Export", show=False, tooltip="These rows as CSV or JSON", id="changed.export"),
+        Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
+        Binding("y", "copy", "Copy", show=False, tooltip="Send the row to the clipboard", id="copy"),
+        Binding("ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history", id="save"),
+        Binding("E", "save('csv')", "Export", show=False, tooltip="These rows as CSV or JSON", id="export"),
     ]
 
     def __init__(self) -> None:

@@ -32,8 +32,8 @@ class ColumnsScreen(ReadyScreen[None]):
         Binding("space,enter", "show_or_hide", "Show/hide", key_display="␣", id="columns.show", priority=True),
         Binding("left,h", "widen(-1)", "Narrower", key_display="←", id="columns.narrower"),
         Binding("right,l", "widen(1)", "Wider", key_display="→", id="columns.wider"),
-        Binding("j", "cursor(1)", "Down", show=False, id="columns.down"),
-        Binding("k", "cursor(-1)", "Up", show=False, id="columns.up"),
+        Binding("j", "cursor(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="lines.up"),
     ]
 
     def __init__(self) -> None:

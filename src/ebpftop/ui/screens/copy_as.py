@@ -25,8 +25,8 @@ class CopyScreen(ChoiceScreen[CommandLine]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,C", "dismiss", "Back", key_display="Esc", id="copy_as.back"),
         Binding("enter,y", "choose", "Copy", key_display="⏎", id="copy_as.copy", priority=True),
-        Binding("j", "cursor(1)", "Down", show=False, id="copy_as.down"),
-        Binding("k", "cursor(-1)", "Up", show=False, id="copy_as.up"),
+        Binding("j", "cursor(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="lines.up"),
     ]
 
     def __init__(self) -> None:

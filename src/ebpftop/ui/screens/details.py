@@ -43,15 +43,15 @@ _NOTHING = Details("", Sheet)
 class Keyed(NamedTuple):
     """A key that does an action of the line below, if it is offered there."""
 
-    name: str
+    id: str
     key: str
     label: str
     about: str
 
 
 KEYED = (
-    Keyed("tree", "t", "Tree", "Its process in the tree"),
-    Keyed("trace", "T", "Trace", "Trace calls of it: asks which, and when"),
+    Keyed("execs.tree", "t", "Tree", "Its process in the tree"),
+    Keyed("T", "T", "Trace", "Trace calls of it: asks which, and when"),
     Keyed("watch", "a", "Watch", "Watch for its like: list, add, remove"),
     Keyed("user", "u", "Only this user", "Only its user in all panes"),
     Keyed("copy_as", "C", "Copy as", "As a command line of ebpftop, bpftrace, strace, jq"),
@@ -80,25 +80,23 @@ class SheetScreen(ReadyScreen[None]):
         Binding(
             *("n", "step(1)", "Next row"),
             tooltip="The next row of the list that the sheet was opened from",
-            id="sheet.next_row",
+            id="match.next",
             group=STEPS,
         ),
-        Binding(*("N", "step(-1)", "Previous row"), tooltip="The row before it", id="sheet.previous_row", group=STEPS),
-        Binding("y", "copy", "Copy sheet", tooltip="Send it to the terminal's clipboard, as text", id="sheet.copy"),
+        Binding(*("N", "step(-1)", "Previous row"), tooltip="The row before it", id="match.previous", group=STEPS),
+        Binding("y", "copy", "Copy sheet", tooltip="Send it to the terminal's clipboard, as text", id="copy"),
         Binding("escape,enter", "back", "Back", key_display="Esc", id="sheet.back"),
         Binding("tab,right", "choose(1)", "Next action", show=False, priority=True, id="sheet.next"),
         Binding("shift+tab,left", "choose(-1)", "Previous action", show=False, priority=True, id="sheet.previous"),
-        Binding("j", "scroll(1)", "Down", show=False, id="sheet.down"),
-        Binding("k", "scroll(-1)", "Up", show=False, id="sheet.up"),
-        Binding("g", "scroll(-1000000)", "Top", show=False, id="sheet.top"),
-        Binding("G", "scroll(1000000)", "Bottom", show=False, id="sheet.bottom"),
-        Binding("ctrl+d", "half_page(1)", "Half a page down", show=False, id="sheet.half_down"),
-        Binding("ctrl+u", "half_page(-1)", "Half a page up", show=False, id="sheet.half_up"),
-        Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="sheet.go_to"),
+        Binding("j", "scroll(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "scroll(-1)", "Up", show=False, id="lines.up"),
+        Binding("g", "scroll(-1000000)", "Top", show=False, id="lines.first"),
+        Binding("G", "scroll(1000000)", "Bottom", show=False, id="lines.last"),
+        Binding("ctrl+d", "half_page(1)", "Half a page down", show=False, id="lines.half_down"),
+        Binding("ctrl+u", "half_page(-1)", "Half a page up", show=False, id="lines.half_up"),
+        Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="go_to"),
         *(
-            Binding(
-                one.key, f"act_by_key('{one.key}')", one.label, show=False, tooltip=one.about, id=f"sheet.{one.name}"
-            )
+            Binding(one.key, f"act_by_key('{one.key}')", one.label, show=False, tooltip=one.about, id=one.id)
             for one in KEYED
         ),
     ]

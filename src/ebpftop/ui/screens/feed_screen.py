@@ -66,10 +66,10 @@ class FeedScreen(LiveScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *TIME_KEYS,
-        Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="feed.columns"),
-        Binding("y", "copy", "Copy", show=False, tooltip="Send its name to the clipboard", id="feed.copy"),
-        Binding("ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history", id="feed.save"),
-        Binding("E", "save('csv')", "Export", show=False, tooltip="These rows as CSV or JSON", id="feed.export"),
+        Binding("c", "columns", "Columns", show=False, tooltip="Choose and widen columns", id="pane.columns"),
+        Binding("y", "copy", "Copy", show=False, tooltip="Send its name to the clipboard", id="copy"),
+        Binding("ctrl+s", "save('recording')", "Save", show=False, tooltip="Save the history", id="save"),
+        Binding("E", "save('csv')", "Export", show=False, tooltip="These rows as CSV or JSON", id="export"),
     ]
 
     rows_called: ClassVar[str]

@@ -26,8 +26,8 @@ class GoScreen(ChoiceScreen[str]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,o", "dismiss", "Back", key_display="Esc", id="go_to.back"),
         Binding("enter", "choose", "Go to", key_display="⏎", id="go_to.go", priority=True),
-        Binding("j", "cursor(1)", "Down", show=False, id="go_to.down"),
-        Binding("k", "cursor(-1)", "Up", show=False, id="go_to.up"),
+        Binding("j", "cursor(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="lines.up"),
     ]
 
     def __init__(self) -> None:

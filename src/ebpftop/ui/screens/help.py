@@ -48,8 +48,8 @@ class HelpScreen(ReadyScreen[None]):
         Binding("tab", "step(1)", "Next", key_display="Tab", tooltip="To the next section", id="help.next"),
         Binding("shift+tab", "step(-1)", "Previous", show=False, tooltip="To the section before", id="help.previous"),
         Binding("slash", "search", "Search", key_display="/", tooltip="Find a word", id="help.search"),
-        Binding("n", "match(1)", "Next match", show=False, tooltip="To the next match", id="help.next_match"),
-        Binding("N", "match(-1)", "Previous match", show=False, tooltip="To the one before", id="help.previous_match"),
+        Binding("n", "match(1)", "Next match", show=False, tooltip="To the next match", id="match.next"),
+        Binding("N", "match(-1)", "Previous match", show=False, tooltip="To the one before", id="match.previous"),
         Binding(
             "escape,h,question_mark,f1", "back", "Back", key_display="Esc", tooltip="Close the help", id="help.back"
         ),

@@ -36,15 +36,17 @@ def bindings() -> Mapping[str, list[Binding]]:
 
 def others_on(key: str, action: str, keymap: Mapping[str, str]) -> tuple[str, ...]:
     """Return the ids of the other actions that have *key*, with this key map, where *action* can be done."""
-    owners: dict[str, set[type[DOMNode]]] = {}
-    keys: dict[str, set[str]] = {}
-    for kind, name, binding in _declared():
-        owners.setdefault(name, set()).add(kind)
-        keys.setdefault(name, set()).add(binding.key)
-    keys.update((name, set(_normalize_key_list(own).split(","))) for name, own in keymap.items())
+    declared = tuple(_declared())
+    mine = [kind for kind, name, _ in declared if name == action]
     key = _normalize_key_list(key)
-    mine = owners.get(action, set())
-    return tuple(name for name in owners if name != action and key in keys[name] and _meet(mine, owners[name]))
+    others = (
+        name
+        for kind, name, binding in declared
+        if name != action
+        and key in _normalize_key_list(keymap.get(name, binding.key)).split(",")
+        and _meet(mine, (kind,))
+    )
+    return tuple(dict.fromkeys(others))
 
 
 def _meet(some: Iterable[type[DOMNode]], others: Iterable[type[DOMNode]]) -> bool:

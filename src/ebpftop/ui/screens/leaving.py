@@ -28,8 +28,8 @@ class LeaveScreen(ChoiceScreen[Choice | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Stay", key_display="Esc", id="leave.stay"),
         Binding("enter", "choose", "Choose", key_display="⏎", id="leave.choose", priority=True),
-        Binding("j", "cursor(1)", "Down", show=False, id="leave.down"),
-        Binding("k", "cursor(-1)", "Up", show=False, id="leave.up"),
+        Binding("j", "cursor(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="lines.up"),
     ]
 
     def __init__(self) -> None:

@@ -36,11 +36,11 @@ class LiveScreen(ListFilters[None], ReadyScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", key_display="Esc", id="live.back"),
-        Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="live.tree"),
-        Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="live.go_to"),
-        Binding("C", "app.copy_as", "Copy as", tooltip="As a command line of other tools", id="live.copy_as"),
-        Binding("a", "app.watch", "Watch", show=False, tooltip="Watch for its like: list, add", id="live.watch"),
-        Binding("T", "app.trace", "Trace", show=False, tooltip="Trace calls of it: asks which, and when", id="live.T"),
+        Binding("t", "app.tree", "Tree", show=False, tooltip="Its process in the tree", id="execs.tree"),
+        Binding("o", "app.go_to", "Go to", tooltip="To its process, its parent, and so on", id="go_to"),
+        Binding("C", "app.copy_as", "Copy as", tooltip="As a command line of other tools", id="copy_as"),
+        Binding("a", "app.watch", "Watch", show=False, tooltip="Watch for its like: list, add", id="watch"),
+        Binding("T", "app.trace", "Trace", show=False, tooltip="Trace calls of it: asks which, and when", id="T"),
         *FILTER_KEYS,
     ]
 

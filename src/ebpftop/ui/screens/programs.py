@@ -46,7 +46,7 @@ class ProgramsScreen(FeedScreen):
         "The last line is the total. Its CPU has programs too that ended since the reading before."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("P", "dismiss", "Close", show=False, id="programs.close"),
+        Binding("P", "dismiss", "Close", show=False, id="programs"),
     ]
 
     def __init__(self) -> None:

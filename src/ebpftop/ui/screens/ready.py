@@ -34,7 +34,7 @@ class ReadyScreen(OverScreen[Result]):
     """Filled before each opening by `fill` of a subclass, which stores its arguments and calls `filled`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,h,f1", "app.help", "Help", key_display="?", id="over.help"),
+        Binding("question_mark,h,f1", "app.help", "Help", key_display="?", id="help"),
         Binding("q", "app.quit", "Quit", tooltip="Detach everything and leave", id="quit"),
     ]
 

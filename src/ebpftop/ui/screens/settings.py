@@ -52,10 +52,10 @@ class SettingsScreen(ReadyScreen[None]):
         Binding("left,h", "change(-1)", "Previous value", show=False, key_display="←", id="settings.previous"),
         Binding("delete,backspace", "reset", "Default", key_display="Del", id="settings.default"),
         Binding("escape,f2", "back", "Back", key_display="Esc", id="settings.back"),
-        Binding("j", "cursor(1)", "Down", show=False, id="settings.down"),
-        Binding("k", "cursor(-1)", "Up", show=False, id="settings.up"),
-        Binding("g", "edge(0)", "Top", show=False, id="settings.top"),
-        Binding("G", "edge(-1)", "Bottom", show=False, id="settings.bottom"),
+        Binding("j", "cursor(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="lines.up"),
+        Binding("g", "edge(0)", "Top", show=False, id="lines.first"),
+        Binding("G", "edge(-1)", "Bottom", show=False, id="lines.last"),
     ]
 
     def __init__(self) -> None:

@@ -73,8 +73,8 @@ class SyscallScreen(LiveScreen):
     }
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("T", "app.trace", "Trace", tooltip="Trace this call: asks when, and stops it", id="call.T"),
-        Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="call.i"),
+        Binding("T", "app.trace", "Trace", tooltip="Trace this call: asks when, and stops it", id="T"),
+        Binding("i", "handle('ignore')", "Ignore", tooltip="Neither count nor time this call; and back", id="i"),
     ]
 
     def __init__(self) -> None:

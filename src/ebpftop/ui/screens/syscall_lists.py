@@ -320,7 +320,7 @@ class TracedScreen(LiveScreen):
         "its arguments one a line, T asks for more of the kind, or for less, x stops all."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("T", "app.trace", "Trace", tooltip="Trace more of the kind, or less", id="traced.T"),
+        Binding("T", "app.trace", "Trace", tooltip="Trace more of the kind, or less", id="T"),
         Binding("x", "app.stop_tracing", "Stop all", tooltip="Trace no call any more", id="traced.stop"),
     ]
 

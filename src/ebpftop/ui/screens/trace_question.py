@@ -51,8 +51,8 @@ class TraceScreen(ReadyScreen[str]):
         Binding("P", "choose('P')", "Process", show=False, tooltip="Those of this process", id="question.process"),
         Binding("tab", "other(1)", "Choice, calls, text", key_display="⇥", id="question.next", priority=True),
         Binding("shift+tab", "other(-1)", "Back", show=False, id="question.previous", priority=True),
-        Binding("j", "cursor(1)", "Down", show=False, id="question.down"),
-        Binding("k", "cursor(-1)", "Up", show=False, id="question.up"),
+        Binding("j", "cursor(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="lines.up"),
         Binding("escape", "dismiss", "Back", key_display="Esc", id="question.back"),
     ]
 

@@ -67,7 +67,7 @@ class WaitsScreen(FeedScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "blocker", "Who ends it", tooltip="To who holds or wakes it", id="waits.blocker"),
-        Binding("W", "dismiss", "Close", show=False, id="waits.close"),
+        Binding("W", "dismiss", "Close", show=False, id="waits"),
     ]
 
     def __init__(self) -> None:

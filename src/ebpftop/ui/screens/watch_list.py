@@ -43,8 +43,8 @@ class WatchScreen(ReadyScreen[float]):
         Binding("enter", "enter", "Watch, show last", key_display="⏎", id="watch.choose", priority=True),
         Binding("delete,d", "remove", "Remove", key_display="Del", id="watch.remove"),
         Binding("tab,shift+tab", "other", "List, expression", key_display="⇥", id="watch.other", priority=True),
-        Binding("j", "cursor(1)", "Down", show=False, id="watch.down"),
-        Binding("k", "cursor(-1)", "Up", show=False, id="watch.up"),
+        Binding("j", "cursor(1)", "Down", show=False, id="lines.down"),
+        Binding("k", "cursor(-1)", "Up", show=False, id="lines.up"),
     ]
 
     def __init__(self) -> None:

@@ -62,14 +62,14 @@ class ManualView(ScrollView, can_focus=True):
         *(f"manual--{look}" for look in _OWN_STYLES),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "lines(1)", "Down", show=False, id="manual.down"),
-        Binding("k,up", "lines(-1)", "Up", show=False, id="manual.up"),
-        Binding("pagedown,ctrl+f,space", "pages(1.0)", "Page down", show=False, id="manual.page_down"),
-        Binding("pageup,ctrl+b", "pages(-1.0)", "Page up", show=False, id="manual.page_up"),
-        Binding("ctrl+d", "pages(0.5)", "Half a page down", show=False, id="manual.half_down"),
-        Binding("ctrl+u", "pages(-0.5)", "Half a page up", show=False, id="manual.half_up"),
-        Binding("g,home", "lines(-1000000)", "Top", show=False, id="manual.top"),
-        Binding("G,end", "lines(1000000)", "Bottom", show=False, id="manual.bottom"),
+        Binding("j,down", "lines(1)", "Down", show=False, id="lines.down"),
+        Binding("k,up", "lines(-1)", "Up", show=False, id="lines.up"),
+        Binding("pagedown,ctrl+f,space", "pages(1.0)", "Page down", show=False, id="lines.page_down"),
+        Binding("pageup,ctrl+b", "pages(-1.0)", "Page up", show=False, id="lines.page_up"),
+        Binding("ctrl+d", "pages(0.5)", "Half a page down", show=False, id="lines.half_down"),
+        Binding("ctrl+u", "pages(-0.5)", "Half a page up", show=False, id="lines.half_up"),
+        Binding("g,home", "lines(-1000000)", "Top", show=False, id="lines.first"),
+        Binding("G,end", "lines(1000000)", "Bottom", show=False, id="lines.last"),
     ]
 
     class Moved(Message):
