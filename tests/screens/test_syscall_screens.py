@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -38,7 +40,6 @@ HERE = ("tab", "tab")
         pytest.param(("m", "Z", "v"), id="last"),
         pytest.param(("j", "enter"), id="read"),
         pytest.param(("j", "j", "j", "enter"), id="traced-openat"),
-        pytest.param(("j", "j", "j", "enter", "T", "T"), id="openat-no-longer-traced"),
         pytest.param(("j", "enter", "j", "enter"), id="process"),
         pytest.param(("I",), id="waiting"),
         pytest.param(("s",), id="table"),
@@ -47,6 +48,20 @@ HERE = ("tab", "tab")
 )
 def test_system_calls(looks_the_same: Look, size: tuple[int, int], keys: tuple[str, ...]) -> None:
     assert looks_the_same(FakeSource(minute_of_calls()), size, *HERE, *keys)
+
+
+@SIZES
+def test_a_call_that_is_no_longer_traced(looks_the_same: Look, size: tuple[int, int]) -> None:
+    async def answered(pilot: Pilot[Any]) -> None:
+        # The request is made once the question has closed, and the screen shows it a quarter of a second later.
+        await until(pilot, lambda: isinstance(pilot.app.screen, SyscallScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, SyscallScreen)
+        await until(pilot, lambda: "handler: count" in str(screen.facts.content))
+        await until(pilot, lambda: any("Not traced any more" in n.message for n in pilot.app._notifications))
+
+    keys = (*HERE, "j", "j", "j", "enter", "T", "T")
+    assert looks_the_same(FakeSource(minute_of_calls()), size, *keys, before=answered)
 
 
 def test_a_call_in_the_light_theme(looks_the_same: Look) -> None:
