@@ -125,6 +125,21 @@ async def test_q_asks_what_becomes_of_a_command_that_runs() -> None:
     await with_command(test)
 
 
+@pytest.mark.parametrize("key", ["question_mark", "f2", "X", "P"])
+async def test_q_asks_on_any_screen(key: str) -> None:
+    async def test(app: EbpftopApp, pilot: Pilot[int], command: AttendedCommand, started: Started) -> None:
+        await pilot.press(key)
+        await until(pilot, lambda: app.screen is not app.main)
+        sheet = app.screen
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, LeaveScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is sheet)
+        assert (started.sent, app.is_running) == ([], True)
+
+    await with_command(test)
+
+
 async def test_it_can_be_left_running() -> None:
     async def test(app: EbpftopApp, pilot: Pilot[int], command: AttendedCommand, started: Started) -> None:
         await pilot.press("q")
