@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -173,3 +174,14 @@ async def test_rows_are_saved_with_the_units_in_their_names_and_in_the_report() 
         assert head == "comm,pid,running_share,queued_share,blocked_share,seconds,most_on,threads,wakeups"
         assert first == "rsync,900,0.0,0.0,1.0,bbbbbbbbbb,write,1,0"
         assert list(app.main._rows_of_feeds()) == ["Why it waits"]
+
+
+async def test_a_reading_without_a_row_is_not_taken_for_none() -> None:
+    source = FakeSource(minute())
+    source.toggled.append("states")
+    async with running(source) as (pilot, app):
+        await pilot.press("W")
+        await until(pilot, lambda: isinstance(app.screen, WaitsScreen))
+        await seen(pilot, "reading …")
+        source.give(batch("states", 61, msgspec.structs.replace(reading(61), rows=())))
+        await seen(pilot, "This reading has no row")

@@ -22,6 +22,7 @@ from ebpftop.core.group_records import CgroupRow, Cgroups, CommRow, Comms
 from ebpftop.core.records import Lost, Probe, Record, TimedRecord
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.models.changed import compare
+from ebpftop.models.changed_fields import CHANGED
 from ebpftop.models.changed_rows import Changed, Loss, Row, Span
 from ebpftop.models.changed_text import lines
 from ebpftop.models.span_figures import SpanFigures
@@ -290,3 +291,11 @@ def test_the_page_names_every_field_of_the_object() -> None:
     for struct in (Changed, Row, Span, Loss):
         for field in struct.__struct_fields__:
             assert f"`{field}`" in page
+
+
+@pytest.mark.parametrize(("text", "count"), [("times:>5", 4), ("times:<5", 1), ("times:>5 move:new", 1)])
+def test_what_is_new_or_gone_moved_by_more_than_any_number(text: str, count: int) -> None:
+    changed = compare(figures(QUIET.records(120, seed=1)), figures(WORSE.records(90, seed=2)))
+    query = CHANGED.parse(text)
+    assert query is not None
+    assert sum(map(query.matches, changed.rows)) == count

@@ -16,6 +16,8 @@ from ebpftop.core.state_records import (
     Waker,
 )
 from ebpftop.core.syscall_records import Awaited, InFlight
+from ebpftop.filters.query import QueryError
+from ebpftop.models.wait_fields import waits_language
 from ebpftop.models.waits import Waiter, WaitsModel, most_on, woken_by
 from ebpftop.ui.panes.chain_lines import chain_of
 from ebpftop.ui.panes.wait_details import wait_sheet
@@ -156,6 +158,17 @@ def test_what_it_mostly_waits_for(shown: ProcessStates, calls: tuple[InFlight, .
     model.connect(calls)
     assert most_on(only(model), model.machine) == words
     assert wait_sheet(model, only(model)).content(80), "and its sheet can be drawn"
+
+
+def test_a_thread_that_wants_a_cpu_is_queued_in_a_filter_as_on_the_screen() -> None:
+    model = read(reading(1, row(0.5, 0.5, 0, thread("runnable")), busy=2, queued=1))
+    language = waits_language(lambda: model.machine)
+    for text, matches in (("state:queued", True), ("state:blocked", False)):
+        query = language.parse(text)
+        assert query is not None
+        assert query.matches(only(model)) is matches
+    with pytest.raises(QueryError, match="queued"):
+        language.parse("state:runnable")
 
 
 def test_what_was_blocked_in_before_and_runs_now() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ebpftop.filters.kinds import AnyOf, Choice, Number, Text, share
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.changed_rows import Row
@@ -11,7 +13,9 @@ MOVES = {"+": "new", "-": "gone", "up": "more", "down": "less", "same": "same"}
 
 
 def _times(row: Row, _: float) -> float | None:
-    return None if row.factor is None else max(row.factor, 1 / row.factor)
+    if row.factor is None:  # it is in one of the two only
+        return math.inf if row.mark in ("+", "-") else None
+    return max(row.factor, 1 / row.factor)
 
 
 CHANGED: Language[Row] = Language(
@@ -19,7 +23,7 @@ CHANGED: Language[Row] = Language(
         Field("what", AnyOf(Text(hint="errno or p99")), lambda r, _: (r.what,), "what it counts"),
         text_field("name", lambda r: r.name),
         Field("move", Choice(tuple(MOVES.values())), lambda r, _: MOVES[r.mark], "how it moved"),
-        Field("times", Number(hint=">2"), _times, "by how much it moved, up or down"),
+        Field("times", Number(hint=">2"), _times, "by how much it moved, up or down; new and gone: beyond all"),
         Field("sure", Number(hint=">2"), lambda r, _: r.at_least, "by how much it moved at least"),
         Field("share", share(), lambda r, _: r.share, "of all of its kind"),
         text_field("program", lambda r: r.program),

@@ -8,7 +8,8 @@ from ebpftop.filters.kinds import AnyOf, Choice, Number, Text, share
 from ebpftop.filters.query import Field, Language, text_field
 from ebpftop.models.waits import Machine, Waiter, most_on, woken_by
 
-STATES = ("running", "runnable", "blocked", "uninterruptible", "stopped")
+STATES = ("running", "queued", "blocked", "uninterruptible", "stopped")
+"""As the screen calls them: records say `runnable` for queued."""
 
 
 def _calls(waiter: Waiter, _: float) -> tuple[str, ...]:
@@ -23,7 +24,7 @@ def _by(waiter: Waiter, _: float) -> tuple[str, ...]:
 
 
 def _states(waiter: Waiter, _: float) -> tuple[str, ...]:
-    return tuple(thread.state for thread in waiter.row.now)
+    return tuple("queued" if thread.state == "runnable" else thread.state for thread in waiter.row.now)
 
 
 def _kernel(waiter: Waiter, _: float) -> tuple[str, ...]:

@@ -171,6 +171,8 @@ class FeedScreen(LiveScreen):
         if state is not None and state.state == "failed":
             remedy = [Span(state.remedy, "strong")] if state.remedy else []
             return [Span(f"The probe {probe} could not start", "bad"), Span(state.reason or "", "warn"), *remedy]
+        if self.now:
+            return [Span("This reading has no row: all have ended, or none matches the filter", "dim")]
         if playback.is_past:
             return [Span(f"No {self.rows_called} was read at this moment", "dim"), Span("l: back to live", "dim")]
         if not self.below.source.live or playback.piped:
