@@ -117,6 +117,8 @@ def filled(kind: inspect.Type) -> object:
         case inspect.StructType():
             named = {kind.tag_field: kind.tag} if kind.tag_field else {}
             return named | {field.encode_name: filled(field.type) for field in kind.fields}
+        case inspect.StrType(pattern=str()):  # hexadecimal digits, say: what else stands there is refused
+            return "0"
         case inspect.StrType():
             return HOSTILE
         case inspect.VarTupleType():

@@ -47,7 +47,7 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
                 "less is known of users' calls"
             )
         if figures.items.left_out:
-            yield f"{name} has too many names: {figures.items.left_out:,.0f} events are compared under none"
+            yield f"{name} has too many names: events that are compared under none: {figures.items.left_out:,.0f}"
 
 
 def _why(figures: SpanFigures, clock: Clock) -> str:

@@ -24,7 +24,7 @@ class SignalsProbe(KernelProbe):
     """A Signal record for each signal."""
 
     file: ClassVar[str] = str(Path(__file__).with_name("signals.c"))
-    ring_bytes: ClassVar[int] = 1 << 20
+    ring_bytes: int = 1 << 20
     _events: Events | None = None
 
     def prepare(self, module: Module) -> None:
