@@ -11,6 +11,7 @@ from ebpftop.filters.stack import FilterLevel
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.chain_lines import ChainLine
 from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.waits import WaitsScreen
 
 from .conftest import Look, settle, until
@@ -185,3 +186,13 @@ async def test_a_reading_without_a_row_is_not_taken_for_none() -> None:
         await seen(pilot, "reading …")
         source.give(batch("states", 61, msgspec.structs.replace(reading(61), rows=())))
         await seen(pilot, "This reading has no row")
+
+
+@pytest.mark.usefixtures("made_in_advance")
+async def test_it_may_be_arranged_before_it_was_ever_opened() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        await until(pilot, lambda: ready(app, WaitsScreen).is_mounted)
+        made = ready(app, WaitsScreen)
+        made.table.post_message(made.table.Arranged())
+        await pilot.press("W")
+        await until(pilot, lambda: app.screen is made)

@@ -144,7 +144,8 @@ class WaitsScreen(FeedScreen):
 
     @on(RowView.Arranged)
     def _arranged(self) -> None:
-        self._show_chain()
+        if not self.is_closed:  # the table is arranged as it was kept before it is opened, too
+            self._show_chain()
 
     def _show_chain(self) -> None:
         waiter = self.table.selected() or next(iter(self.table.rows()), None)
