@@ -110,7 +110,8 @@ def futures(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Iterato
     for name in _asked_for(request.config):
         matrices[name] = pool.submit(_run_matrix, name)
     between = [*KERNELS][1:-1] if len(matrices) > 1 else []
-    for name in filter(KERNELS.__contains__, matrices):
+    # The longest first: none of them is left to run alone at the end.
+    for name in sorted(filter(KERNELS.__contains__, matrices), key=between.__contains__):
         tests[name] = pool.submit(_run_tests, name, BETWEEN if name in between else MARKED)
     yield matrices, tests
     results = {name: future.result().matrix for name, future in matrices.items()}
