@@ -27,7 +27,7 @@ AT_ONCE = 2
 # Other tests go first: script/test.
 GUEST_TIMEOUT_S = 1500.0
 # All guests together: CI ends what takes longer, and then nobody hears what was slow.
-ALL_TIMEOUT_S = 3000.0
+ALL_TIMEOUT_S = 3900.0
 # A kernel is fetched once for its two guests.
 _FETCHING = threading.Lock()
 # Only the files that have any are named: importing the others takes seconds there.
