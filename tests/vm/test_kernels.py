@@ -59,6 +59,9 @@ def test_each_ladder_was_forced_onto_every_kind_of_attach_option(ran: Ran) -> No
         "syscalls": both | ({"fentry"} if ran.tree.name in HAVE_ENTRY_FUNCTION else set()),
         "syscalls.returns": both,
         "syscalls.io_uring": {"tracepoint"},
+        "cgroups": {"raw_tracepoint"},
+        "cgroups.returns": {"raw_tracepoint"},
+        "states": {"raw_tracepoint"},
     }
 
 
