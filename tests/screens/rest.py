@@ -10,11 +10,12 @@ import asyncio
 import sys
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import pytest
 from textual import events
@@ -40,15 +41,24 @@ NEAR_S = 0.01
 ROUND_S = 0.0005
 """So long threads have the processor before they are looked at again."""
 
-_in_threads: WeakSet[asyncio.Future[Any]] = WeakSet()
-"""What threads of a pool are at, or have not begun yet."""
+_in_threads: WeakKeyDictionary[asyncio.Future[Any], list[int]] = WeakKeyDictionary()
+"""What threads of a pool are at, or have not begun yet: the identity of the thread, once it has begun."""
+
+_of_others: WeakSet[threading.Thread] = WeakSet()
+"""The threads that earlier tests have left: they may hang until those are forgotten."""
 
 _run_in_executor = asyncio.BaseEventLoop.run_in_executor
 
 
 def _noted(loop: asyncio.BaseEventLoop, executor: Any, do: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-    future: asyncio.Future[Any] = _run_in_executor(loop, executor, do, *arguments)
-    _in_threads.add(future)
+    thread: list[int] = []
+
+    def begun() -> Any:
+        thread.append(threading.get_ident())
+        return do(*arguments)
+
+    future: asyncio.Future[Any] = _run_in_executor(loop, executor, begun)
+    _in_threads[future] = thread
     return future
 
 
@@ -60,17 +70,14 @@ def _waits(frame: FrameType | None) -> bool:
     return "waiter" in names and names["waiter"] in names["self"]._waiters
 
 
-def _threads_rest() -> bool:
+def _threads_rest(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether all that was begun in threads is done, or waits."""
-    begun = sum(not future.done() for future in _in_threads)
-    threads = threading.enumerate()
-    asking = [thread for thread in threads if thread.name == "question"]
+    begun = [thread for future, thread in list(_in_threads.items()) if future.get_loop() is loop and not future.done()]
+    asking = [[one.ident] for one in threading.enumerate() if one.name == "question" and one not in _of_others]
     if not begun and not asking:
         return True
     frames = sys._current_frames()
-    waiting = {thread for thread in threads if thread.ident is not None and _waits(frames.get(thread.ident))}
-    pool = {thread for thread in threads if thread.name.startswith(("work", "asyncio"))}
-    return waiting.issuperset(asking) and len(waiting & pool) == begun
+    return all(thread and _waits(frames.get(thread[0] or 0)) for thread in begun + asking)
 
 
 def _frame_is_due(app: App[Any]) -> bool:
@@ -81,38 +88,50 @@ def _frame_is_due(app: App[Any]) -> bool:
     return False
 
 
-def _is_handling(app: App[Any]) -> bool:
-    """Whether a widget is at a message: it may wait for an answer meanwhile."""
+def _handling(app: App[Any]) -> MessagePump | None:
+    """The first widget that is at a message: it may wait for an answer meanwhile."""
     top = app._screen_stack[-1:]
-    pumps: list[MessagePump] = [app, *(widget for screen in top for widget in screen.walk_children(with_self=True))]
-    return any(pump._running and not pump._closing and not pump._message_queue.ready_event._waiters for pump in pumps)
+    for pump in (app, *(widget for screen in top for widget in screen.walk_children(with_self=True))):
+        if pump._running and not pump._closing and not pump._message_queue.ready_event._waiters:
+            return pump
+    return None
 
 
 async def rest(app: App[Any]) -> None:
-    """Wait until nothing happens any more without a clock, a key, or something that comes from outside."""
+    """Wait until nothing happens any more without a clock, a key, or something that comes from outside.
+
+    Raises AssertionError if it does not come to rest, with what it was seen at.
+    """
     loop: Any = asyncio.get_running_loop()
     until_s = monotonic() + PATIENCE_S
     hangs_s: float | None = None
+    seen: Counter[str] = Counter()
     while monotonic() < until_s:
         await asyncio.sleep(0)
         if loop._ready:  # what is left of this turn, and what it has caused
+            seen["callbacks"] += 1
             continue
         if app._exit:  # what waits is dropped
             return
         due_s = loop._scheduled[0].when() - loop.time() if loop._scheduled else NEAR_S
         if due_s < NEAR_S:
+            seen["timers"] += 1
             await asyncio.sleep(max(0.0, due_s))
         elif _frame_is_due(app):
+            seen["frames"] += 1
             await asyncio.sleep(FRAME_S)
-        elif _is_handling(app):
+        elif at_work := _handling(app):
+            seen[f"a message of {at_work!r}"] += 1
             await asyncio.sleep(ROUND_S)
-        elif not _threads_rest():
+        elif not _threads_rest(loop):
+            seen["threads"] += 1
             hangs_s = hangs_s or monotonic() + HANGS_S
             if monotonic() > hangs_s:
                 return
             await asyncio.sleep(ROUND_S)
         elif not loop._ready:  # a thread may just have asked for something
             return
+    raise AssertionError(f"no rest in {PATIENCE_S:g} s: {seen.most_common(5)}")
 
 
 class RestingPilot(Pilot[Any]):
@@ -179,6 +198,7 @@ class SharingStylesheet(Stylesheet):
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the apps of a test wait, and parse, like this."""
+    _of_others.update(threading.enumerate())
     monkeypatch.setattr("textual.pilot.Pilot", RestingPilot)
     monkeypatch.setattr("textual.screen.UPDATE_PERIOD", FRAME_S)
     monkeypatch.setattr("textual.app.Stylesheet", SharingStylesheet)

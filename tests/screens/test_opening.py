@@ -54,6 +54,7 @@ async def ready(source: FakeSource, size: tuple[int, int] = (120, 35)) -> AsyncI
             app.is_screen_installed(kind.__name__) and app.get_screen(kind.__name__).is_mounted
             for kind in MADE_IN_ADVANCE
         ):
+            assert app.is_running, "the app crashed"
             await pilot.pause()
         yield pilot, app
     assert not app.return_code
