@@ -205,10 +205,10 @@ def test_threads_that_hand_something_over_wait_for_a_futex_and_wake_each_other()
     with working(HAND_OVER) as work, watching() as watched:
         work.go()
         assert work.hear() == "done"
-        row = watched.row(work.pid)
-        assert blocked_in(row, "futex").count >= 100
+        # The other ends a moment after it was joined: the kernel wakes who joins it on its way out.
+        row = watched.wait_for(work.pid, lambda row: row.threads == 1)
+        assert blocked_in(row, "futex").count >= 100, "what a thread did that has ended is counted"
         assert row.wakers[0].pid == work.pid
-        assert row.threads == 1  # the other has ended, and what it did is counted
 
 
 def test_a_timer_is_no_process() -> None:
