@@ -172,7 +172,7 @@ async def test_rows_are_saved_with_the_units_in_their_names_and_in_the_report() 
 
         rows = screen(app).exported()
         head, first = to_csv(rows.headers, rows).splitlines()[:2]
-        assert head == "comm,pid,running_share,queued_share,blocked_share,seconds,most_on,threads,wakeups"
+        assert head == "comm,pid,running_cpus,queued_threads,blocked_share,seconds,most_on,threads,wakeups"
         assert first == "rsync,900,0.0,0.0,1.0,bbbbbbbbbb,write,1,0"
         assert list(app.main._rows_of_feeds()) == ["Why it waits"]
 

@@ -20,6 +20,7 @@ from ebpftop.filters.query import QueryError
 from ebpftop.models.wait_fields import waits_language
 from ebpftop.models.waits import Waiter, WaitsModel, most_on, woken_by
 from ebpftop.ui.panes.chain_lines import chain_of
+from ebpftop.ui.panes.wait_columns import wait_columns
 from ebpftop.ui.panes.wait_details import wait_sheet
 
 S = 10**9
@@ -113,6 +114,23 @@ def test_threads_that_only_wait_do_not_hide_one_that_runs() -> None:
     assert waiter.letters(1002)[-2:] == "rr"
 
 
+def test_running_is_of_one_cpu_as_htop_counts_and_blocked_is_of_all_threads() -> None:
+    # 60 threads: two run all the time, one waits for a CPU for half of it.
+    waiter = only(read(*(reading(at, row(2 * at, 0.5 * at, 57.5 * at, threads=60)) for at in range(1, 21))))
+    assert (waiter.running, waiter.queued) == (2.0, 0.5)
+    assert waiter.blocked == pytest.approx(57.5 / 60)
+    (cell,) = next(column for column in wait_columns(lambda: None) if column.key == "running").cell(waiter, 0)
+    assert cell.text == "200%"
+
+
+def test_who_is_listed_late_did_not_do_all_of_it_in_one_second() -> None:
+    model = read(reading(99), reading(100, row(50, 0, 50)))
+    assert only(model).running == pytest.approx(0.5)
+    assert only(read(reading(99), reading(100, row(0.2, 0, 0, start_ns=round(99.8 * S))))).running == pytest.approx(0.2)
+    model.feed(Batch("states", 1101, (reading(101, row(51, 0, 50)),)))
+    assert only(model).running == 1.0
+
+
 def test_totals_that_begin_anew_are_no_negative_time() -> None:
     model = read(reading(8, row(1, 0, 7)), reading(9, row(0.5, 0, 0.5), since=1))
     assert only(model).running == 0.5
@@ -124,7 +142,7 @@ def test_totals_that_begin_anew_are_no_negative_time() -> None:
 def test_the_whole_machine() -> None:
     machine = read(reading(1, busy=1), reading(2, busy=3, queued=1), reading(3, busy=4, queued=3)).machine
     assert machine is not None
-    assert (machine.cpus, round(machine.running, 3), round(machine.queued, 3)) == (2, 0.667, 1.0)
+    assert (machine.cpus, round(machine.running, 3), round(machine.queued, 3), machine.seconds) == (2, 0.667, 1.0, 3)
 
 
 def flight(tid: int = 7, name: str = "read", nr: int = 0, **more: object) -> InFlight:
@@ -147,6 +165,9 @@ HELD = flight(8, "futex", 202, lock="0x10", awaited=(Awaited(pid=9, comm="b"),))
         (row(0, 0, 1, thread("blocked", nr=1, call="write")), (PEER,), "write"),
         (row(0, 0, 1, thread("blocked")), (PEER,), "read tcp 10.0.0.7:5432"),
         (row(0, 0, 1, thread("running")), (PEER,), ""),
+        (row(0.9, 0, 0.1, thread("blocked", nr=0, call="read")), (PEER,), "on CPU"),
+        (row(0.9, 0, 0.1, thread("blocked", 8, 202, "futex")), (HELD,), "lock 0x10 ← b 9"),
+        (row(0.4, 0, 0.6, thread("blocked", nr=0, call="read")), (), "read"),
         (row(0, 0, 1, thread("stopped")), (), "stopped by a signal"),
         (row(0, 0, 1, thread("blocked"), thread("blocked", 8, 202, "futex")), (HELD,), "lock 0x10 ← b 9"),
         (row(0.5, 0.5, 0, thread("runnable")), (), "CPU: 1.5 wanted per CPU"),

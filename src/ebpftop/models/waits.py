@@ -20,7 +20,12 @@ SPAN_S = 10
 """Seconds that all figures are of, and letters of a row."""
 
 QUEUED = 0.25
-"""From this share of its time on a process waits for a CPU more than anything that it does may explain."""
+"""From so many threads on that waited for a CPU on average, that explains why it is slow more than anything else."""
+
+BUSY = 0.5
+"""What wants this much of a CPU is busy: so says its letter of a second, too."""
+
+ON_CPU = "on CPU"
 
 AT_ATTACH_S = 0.05
 """What began so shortly before the probe was attached, or earlier, began before it: nobody saw that."""
@@ -94,18 +99,22 @@ class Waiter:
         self.recent = Times(*(sum(part) for part in zip(*(step.times for step in self._steps), strict=True)))
 
     @property
+    def _span_ns(self) -> float:
+        return sum(step.seconds for step in self._steps) * 1e9
+
+    @property
     def running(self) -> float:
-        """The share of its threads' time that they ran."""
-        return self.recent.running / self.recent.all if self.recent.all else 0.0
+        """How much of one CPU its threads had: 2.0 if two of them ran all the time, as top and htop count."""
+        return self.recent.running / self._span_ns if self.recent.running else 0.0
 
     @property
     def queued(self) -> float:
-        """The share of its threads' time that they waited for a CPU."""
-        return self.recent.queued / self.recent.all if self.recent.all else 0.0
+        """How many of its threads waited for a CPU, on average."""
+        return self.recent.queued / self._span_ns if self.recent.queued else 0.0
 
     @property
     def blocked(self) -> float:
-        """The share of its threads' time that they were blocked."""
+        """The share of its threads' time that they were blocked, 1.0 at most."""
         return self.recent.blocked / self.recent.all if self.recent.all else 0.0
 
     def letters(self, now: float) -> str:
@@ -118,8 +127,7 @@ class Waiter:
     def _letter(self, moment: float) -> str:
         for step in self._steps:
             if step.time - step.seconds <= moment < step.time:
-                wanted = step.times.running + step.times.queued
-                if wanted * 2 < step.seconds * 1e9:
+                if step.times.running + step.times.queued < BUSY * step.seconds * 1e9:
                     return IS_BLOCKED
                 return RUNS if step.times.running >= step.times.queued else IS_QUEUED
         return UNKNOWN
@@ -187,11 +195,15 @@ def _hangs(call: InFlight) -> bool:
 
 
 class Machine(NamedTuple):
-    """All of it in the last seconds: the share of all CPUs that ran threads, and how many waited for one on average."""
+    """All of it in the last *seconds*: the share of all CPUs that ran threads, and how many waited for one on average.
+
+    The seconds are those that are known, `SPAN_S` at most.
+    """
 
     cpus: int
     running: float
     queued: float
+    seconds: int
 
 
 class WaitsModel:
@@ -229,8 +241,12 @@ class WaitsModel:
         seconds = reading.duration_s if before is None else reading.time - before.time
         waiters: dict[Key, Waiter] = {}
         for row in reading.rows:
-            waiter = self._waiters.get((row.pid, row.start_ns)) or Waiter(row)
-            waiter.read(row, reading.time, seconds)
+            waiter = self._waiters.get((row.pid, row.start_ns))
+            of = seconds
+            if waiter is None:
+                # It may have been there for long: a filter or too many others left it out.
+                waiter, of = Waiter(row), max(seconds, min(reading.duration_s, (reading.boot_ns - row.start_ns) / 1e9))
+            waiter.read(row, reading.time, of)
             waiters[waiter.key] = waiter
         self._waiters = waiters
         self._machine.append((reading.time, seconds, *_of_machine(reading, before)))
@@ -264,7 +280,8 @@ class WaitsModel:
         if latest is None or seconds <= 0:
             return None
         running, queued = (sum(step[which] for step in self._machine) / seconds / 1e9 for which in (2, 3))
-        return Machine(latest.cpus, running / max(1, latest.cpus), queued)
+        known = max(1, min(SPAN_S, round(latest.duration_s)))
+        return Machine(latest.cpus, running / max(1, latest.cpus), queued, known)
 
 
 def _of_machine(reading: States, before: States | None) -> tuple[int, int]:
@@ -276,18 +293,21 @@ def _of_machine(reading: States, before: States | None) -> tuple[int, int]:
 
 
 def most_on(waiter: Waiter, machine: Machine | None) -> str:
-    """Return what a process mostly waits for, in words: a CPU, or a call and what that waits for; empty: neither.
+    """Return what a process is mostly on, in words: a CPU, or a call and what that waits for; empty: neither.
 
     What no call explains is a page fault, or a thread of the kernel.
     """
     thread, most = waiter.thread, waiter.most_blocked
     if waiter.row.ended:
         return "ended"
-    if waiter.queued >= QUEUED or waiter.queued > waiter.blocked:
+    if waiter.queued >= QUEUED:
         return cpu_wanted(machine)
     if thread is not None and thread.state == "stopped":
         return "stopped by a signal"
     call = waiter.call_of(thread) if thread is not None else None
+    # A busy process may have a thread that waits for a lock of another one: its CPU time stands in the row.
+    if waiter.running + waiter.queued >= BUSY and not (call is not None and call.lock is not None and call.awaited):
+        return ON_CPU
     if call is not None:
         return call_and_target(call)
     if thread is not None and thread.syscall:

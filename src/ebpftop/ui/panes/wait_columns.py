@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ebpftop.core.format import count, whole_share
-from ebpftop.models.waits import IS_QUEUED, RUNS, SPAN_S, Machine, Waiter, WaitsModel, most_on
+from ebpftop.models.waits import IS_QUEUED, ON_CPU, RUNS, SPAN_S, Machine, Waiter, WaitsModel, most_on
 from ebpftop.ui.widgets.columns import Cell, Column, Shown, Span, clip
 from ebpftop.ui.widgets.table_view import TableView
 
@@ -43,8 +43,9 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
 
     def on(waiter: Waiter, _: float) -> Cell:
         text = most_on(waiter, machine())
-        look = "dim" if waiter.row.ended else "warn" if text.startswith("CPU") else "accent"
-        return (Span(text, look),)
+        if waiter.row.ended:
+            return (Span(text, "dim"),)
+        return (Span(text, "good" if text == ON_CPU else "warn" if text.startswith("CPU") else "accent"),)
 
     return (
         Column(
@@ -83,8 +84,8 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             rank=5,
             sort=lambda w: w.running,
             value=lambda w, _: round(w.running, 4),
-            about="The share of its threads' time in the last 10 s that they ran on a CPU.",
-            exported="running_share",
+            about="How much of one CPU it had in the last 10 s, as in htop: 200% if two of its threads always ran.",
+            exported="running_cpus",
         ),
         Column(
             "queued",
@@ -95,8 +96,9 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             rank=4,
             sort=lambda w: w.queued,
             value=lambda w, _: round(w.queued, 4),
-            about="The share that they wanted a CPU and had none. Much of it: the machine has too few.",
-            exported="queued_share",
+            about="How much it wanted a CPU and had none: 100% if one of its threads always did. Much of it: the "
+            "machine has too few.",
+            exported="queued_threads",
         ),
         Column(
             "blocked",
@@ -107,8 +109,8 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             rank=1,
             sort=_blocked_order,
             value=lambda w, _: round(w.blocked, 4),
-            about="The share that they were blocked: until somebody woke them. Of those with as much, first come those "
-            "that hang, last those that are there to wait.",
+            about="The share of its threads' time that they were blocked: until somebody woke them. Of those with as "
+            "much, first come those that hang, last those that are there to wait.",
             exported="blocked_share",
         ),
         Column(
@@ -132,8 +134,8 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             widest=80,
             sort=lambda w: most_on(w, machine()),
             value=lambda w, _: most_on(w, machine()),
-            about="What it mostly waits for: the call and, where that is known, its other end, file, child or lock; ← "
-            "who ends the wait. CPU: how many threads want each CPU.",
+            about="What it is mostly on: the call that it waits in and, where that is known, its other end, file, child "
+            "or lock; ← who ends the wait. on CPU: it runs. CPU: it waits for one; so many threads want each CPU.",
             exported="most_on",
         ),
         Column(
@@ -159,7 +161,7 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             shown_from=110,
             sort=lambda w: w.row.wakeups,
             value=lambda w, _: w.row.wakeups,
-            about="How often one of its threads was woken since this is counted.",
+            about="How often one of its threads was woken since the probe was attached.",
             exported="wakeups",
         ),
         Column(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebpftop.core import format
 from ebpftop.core.state_records import ThreadNow
 from ebpftop.models.wait_text import stack_text, target_text
-from ebpftop.models.waits import SPAN_S, Waiter, WaitsModel, cpu_wanted, woken_by
+from ebpftop.models.waits import QUEUED, SPAN_S, Waiter, WaitsModel, cpu_wanted, woken_by
 from ebpftop.ui.widgets.sheet import Piece, Sheet
 
 _CALL = 20
@@ -25,9 +25,17 @@ def wait_sheet(model: WaitsModel, shown: Waiter) -> Sheet:
     sheet = Sheet()
     _now(sheet, model, waiter)
     _shares(sheet, model, waiter)
-    _blocked(sheet, waiter)
-    _woken(sheet, waiter)
+    since = _since(model)
+    _blocked(sheet, waiter, since)
+    _woken(sheet, waiter, since)
     return sheet
+
+
+def _since(model: WaitsModel) -> str:
+    """Say of what time totals are."""
+    if model.latest is None:
+        return "since the probe was attached"
+    return f"in the {format.duration(model.latest.duration_s)} since the probe was attached"
 
 
 def _now(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
@@ -57,7 +65,7 @@ def _thread(sheet: Sheet, model: WaitsModel, waiter: Waiter, thread: ThreadNow) 
         (f" {target_text(call)}" if call is not None else "", "$primary"),
     )
     if thread.state == "uninterruptible":
-        sheet.line(("         no signal ends it: mostly it waits for a disk or a file server", "$dim"))
+        sheet.line(("         no signal ends it (D in ps): mostly it waits for a disk or a file server", "$dim"))
     if call is not None and call.kernel_stack:
         stack = call.kernel_stack
         sheet.laid_out(lambda width: [[("         in the kernel ", "$dim"), (stack_text(stack, width - 24), "")]])
@@ -65,23 +73,24 @@ def _thread(sheet: Sheet, model: WaitsModel, waiter: Waiter, thread: ThreadNow) 
 
 def _shares(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
     row = waiter.row
-    sheet.heading(f"Its time in the last {SPAN_S} s")
+    sheet.heading(f"In the last {model.machine.seconds if model.machine is not None else SPAN_S} s")
     times = (
-        ("running", waiter.running, row.running_ns, "on a CPU"),
-        ("queued", waiter.queued, row.runnable_ns, "wanted a CPU, and had none"),
-        ("blocked", waiter.blocked, row.blocked_ns, "until somebody woke it"),
+        ("running", waiter.running, row.running_ns, "of one CPU"),
+        ("queued", waiter.queued, row.runnable_ns, "wanted a CPU, and had none; 100%: one thread always"),
+        ("blocked", waiter.blocked, row.blocked_ns, "of its threads' time, until somebody woke them"),
     )
     for name, part, ns, about in times:
-        note = f"{about}: {format.nanoseconds(ns) if ns else 'never'} since this is counted"
+        note = f"{about} ({format.nanoseconds(ns) if ns else 'never'} since the probe was attached)"
         sheet.fact(name, format.whole_share(part), "bold", note)
-    if waiter.queued > waiter.running and model.machine is not None:
+    if waiter.queued >= QUEUED and model.machine is not None:
         sheet.fact("", cpu_wanted(model.machine), "$warning", "the machine has too few for all that want one")
     sheet.fact("each second", waiter.letters(model.latest.time if model.latest is not None else 0.0), note="r q b")
-    sheet.fact("left its CPU", f"{row.preempted:,} times", note="though it could have gone on")
+    note = "though it could have gone on, since the probe was attached"
+    sheet.fact("left its CPU", f"{row.preempted:,} times", note=note)
 
 
-def _blocked(sheet: Sheet, waiter: Waiter) -> None:
-    sheet.heading("Blocked in")
+def _blocked(sheet: Sheet, waiter: Waiter, since: str) -> None:
+    sheet.heading(f"Blocked in ({since})")
     calls = waiter.row.blocked
     if not calls:
         sheet.line(("nothing", "$dim"))
@@ -97,11 +106,11 @@ def _blocked(sheet: Sheet, waiter: Waiter) -> None:
         )
 
 
-def _woken(sheet: Sheet, waiter: Waiter) -> None:
+def _woken(sheet: Sheet, waiter: Waiter, since: str) -> None:
     row = waiter.row
-    sheet.heading("Woken by")
+    sheet.heading(f"Woken by ({since})")
     if not row.wakeups:
-        sheet.line(("nobody since this is counted", "$dim"))
+        sheet.line(("nobody", "$dim"))
         return
     known = 0
     for name, times, _ in woken_by(row):

@@ -14,7 +14,7 @@ from ebpftop.core.syscall_records import InFlight
 from ebpftop.models.processes import Processes
 from ebpftop.models.subject import Subject
 from ebpftop.models.wait_fields import waits_language
-from ebpftop.models.waits import SPAN_S, Machine, Waiter, WaitsModel, most_on, woken_by
+from ebpftop.models.waits import Machine, Waiter, WaitsModel, most_on, woken_by
 from ebpftop.ui.panes.chain_lines import ChainLine, chain_of, kernel_stack
 from ebpftop.ui.panes.wait_columns import exported_waits, mark, wait_columns
 from ebpftop.ui.panes.wait_details import wait_sheet
@@ -56,9 +56,11 @@ class WaitsScreen(FeedScreen):
     rows_called = "time of processes"
     key = "W"
     about = (
-        "What every process did in the last 10 s: it ran, it was queued (it wanted a CPU and had none), or it was "
-        "blocked: until somebody woke it. MOST ON says what it mostly waits for: the call and, where that is known for "
-        "sure, its other end, file, child or lock; behind ← who ends the wait. ! in front: no signal ends it.\n"
+        "What every process did in the last 10 s: it ran (200%: two CPUs, as in htop), it was queued (it wanted a CPU "
+        "and had none), or it was blocked: until somebody woke it (the share of its threads' time). MOST ON says what "
+        "it is mostly on: the CPU, or the call that it waits in and, where that is known for sure, its other end, file, "
+        "child or lock; behind ← who ends the wait. ! in front: no signal ends it (D in ps). The first line counts threads: "
+        "those blocked now, and how many were queued on average.\n"
         "Below stands the chain of the process under the cursor: its thread that says most, since when it waits, who "
         "woke the process most often, and the kernel's functions that the thread is in, the one that sleeps last. b, "
         "or a click there, goes to who holds or wakes it. Enter shows its threads, the calls that it was blocked in, "
@@ -175,10 +177,9 @@ class WaitsScreen(FeedScreen):
         shown = self.of_filtered()
         return [
             *([f"{shown}{len(self.table.unfiltered)} shown"] if shown else []),
-            f"{counted(machine.cpus, 'CPU')}: run {whole_share(machine.running)}",
-            f"queued {machine.queued:.1f} threads",
             f"blocked {latest.machine.blocked}",
-            f"last {SPAN_S} s",
+            f"last {machine.seconds} s: {counted(machine.cpus, 'CPU')} run {whole_share(machine.running)}",
+            f"queued {machine.queued:.1f}",
         ]
 
     def state_text(self) -> str:
