@@ -58,9 +58,9 @@ class WaitsScreen(FeedScreen):
     about = (
         "What every process did in the last 10 s: it ran (200%: two CPUs, as in htop), it was queued (it wanted a CPU "
         "and had none), or it was blocked: until somebody woke it (the share of its threads' time). MOST ON says what "
-        "it is mostly on: the CPU, or the call that it waits in and, where that is known for sure, its other end, file, "
-        "child or lock; behind ← who ends the wait. ! in front: no signal ends it (D in ps). The first line counts threads: "
-        "those blocked now, and how many were queued on average.\n"
+        "it is mostly on: the CPU, or the call that it waits in and, where that is known for sure, its other end, "
+        "file, child or lock; behind ← who ends the wait. ! in front: no signal ends it (D in ps). The first line "
+        "counts threads: those blocked now, and how many were queued on average.\n"
         "Below stands the chain of the process under the cursor: its thread that says most, since when it waits, who "
         "woke the process most often, and the kernel's functions that the thread is in, the one that sleeps last. b, "
         "or a click there, goes to who holds or wakes it. Enter shows its threads, the calls that it was blocked in, "
