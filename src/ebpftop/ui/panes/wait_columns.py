@@ -135,7 +135,7 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             sort=lambda w: most_on(w, machine()),
             value=lambda w, _: most_on(w, machine()),
             about="What it is mostly on: the call that it waits in and, where that is known, its other end, file, "
-            "child or lock; ← who ends the wait. on CPU: it runs. CPU: it waits for one; so many threads want each CPU.",
+            "child or lock; ← who ends the wait. on CPU: it runs. CPU: it waits for one, which so many threads want.",
             exported="most_on",
         ),
         Column(
