@@ -243,6 +243,18 @@ async def test_enter_leads_from_a_thread_that_hangs_to_the_calls_of_its_process(
         await until(pilot, lambda: isinstance(app.screen, ProcessScreen) and app.screen.process[0] == 4104)
 
 
+async def test_a_process_that_has_only_waited_so_far_says_in_what() -> None:
+    (record,) = reading(60).records
+    assert isinstance(record, Syscalls)
+    waiting = replace(record, processes=(), process_totals=())
+    async with running(FakeSource([*minute_of_calls(0), batch("syscalls", 60, waiting)])) as (pilot, app):
+        await pilot.press(*HERE, "I", "G", "enter")
+        screen = app.screen
+        assert isinstance(screen, ProcessScreen)
+        assert screen.title_text().startswith("bash [900]")
+        assert "none has returned: bash[900] wait4" in "".join(span.text for span in screen.table.message)
+
+
 async def test_an_open_call_follows_every_reading() -> None:
     source = FakeSource(minute_of_calls())
     async with running(source) as (pilot, app):

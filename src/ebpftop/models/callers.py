@@ -118,8 +118,11 @@ def _less(whole: Sum, parts: Sequence[Caller | CallOf | Sum]) -> Sum:
 
 
 def comm_of(reading: Syscalls | None, process: ProcessKey) -> str:
-    """Return the name of a process, empty if it is not known."""
-    return next((p.comm for p in reading.processes if (p.pid, p.start_ns) == process), "") if reading else ""
+    """Return the name of a process, that of one that has only waited so far, too; empty if it is not known."""
+    if reading is None:
+        return ""
+    named = (p.comm for p in reading.processes if (p.pid, p.start_ns) == process)
+    return next(named, "") or next((call.comm for call in reading.in_flight if call.pid == call.tid == process[0]), "")
 
 
 def process_of(reading: Syscalls | None, pid: int) -> ProcessKey:

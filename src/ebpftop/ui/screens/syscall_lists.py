@@ -161,12 +161,15 @@ class ProcessScreen(LiveScreen):
         self._errors = sum(row.errors for row in rows)
         times = [row.total_ns for row in rows if row.total_ns is not None]
         self._total_ns = sum(times) if len(times) == len(rows) else None
-        self.table.message = (
-            []
-            if rows
-            else [Span("none, or not busy enough: only the busiest processes are listed individually", "dim")]
-        )
+        self.table.message = [] if rows else self._nothing()
         self.table.show_rows(rows)
+
+    def _nothing(self) -> list[Span]:
+        """Say why no call of it is listed: a call is counted when it returns."""
+        waiting = next((call for call in self.model.in_flight if call.pid == self.process[0]), None)
+        if waiting is not None:
+            return [Span("none has returned: ", "dim"), *chain(waiting)]
+        return [Span("none, or not busy enough: only the busiest processes are listed individually", "dim")]
 
 
 class WaitingScreen(LiveScreen):
