@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from ebpftop.kernel import container_names
 from ebpftop.kernel.container_names import BYTES_MAX, NAME_MAX, ContainerNames
 
 ID, OTHER = "ab" * 32, "cd" * 32
@@ -66,19 +68,41 @@ def test_every_engine_s_name_is_found(tmp_path: Path, file: str, content: object
     assert ContainerNames(tmp_path).name(ID) == name
 
 
-def test_what_was_started_meanwhile_is_found_and_an_unchanged_list_is_not_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "folder", [f"{STORAGE}/overlay-containers", "home/ann/.local/share/containers/storage/vfs-containers"]
+)
+def test_what_was_started_meanwhile_is_found_and_an_unchanged_list_is_not_decoded_again(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    decoded: list[bytes] = []
+    names_in = container_names._names_in
+
+    def noted(content: bytes) -> dict[str, str]:
+        decoded.append(content)
+        return names_in(content)
+
+    monkeypatch.setattr(container_names, "_names_in", noted)
     names = ContainerNames(tmp_path)
-    assert names.name(ID) is None
-    file = put(tmp_path, f"{STORAGE}/overlay-containers/containers.json", stored("web"))
-    assert names.name(ID) == "web"
+    assert names.name(ID, os.getuid()) is None
+    file = put(tmp_path, f"{folder}/containers.json", stored("web"))
+    for _ in range(3):
+        assert names.name(ID, os.getuid()) == "web"
+    assert len(decoded) == 1
+    # Another name of the same length, and the old time of modification.
     before = os.stat(file)
-    file.write_text(file.read_text().replace("web", "new"))
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert names.name(ID) == "web"
-    os.utime(file)
-    assert names.name(ID) == "new"
+    until_s = time.monotonic() + 10
+    while os.stat(file).st_ctime_ns == before.st_ctime_ns and time.monotonic() < until_s:
+        file.write_text(file.read_text().replace("web", "new"))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert names.name(ID, os.getuid()) == "new"
+
+
+def test_lists_that_nobody_asks_for_any_more_are_forgotten(tmp_path: Path) -> None:
+    names = ContainerNames(tmp_path)
+    for driver in range(40):
+        put(tmp_path, f"{STORAGE}/{driver}-containers/containers.json", stored("web", id="ef" * 32))
+    assert names.name(ID) is None
+    assert len(names._lists) == 16
 
 
 @pytest.mark.parametrize(

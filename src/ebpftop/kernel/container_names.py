@@ -21,6 +21,7 @@ import msgspec
 BYTES_MAX = 8 << 20
 """Of one file: the list of all containers of podman has some 500 bytes for each."""
 _ENTRIES_MAX = 1024
+_LISTS_MAX = 16
 NAME_MAX = 400
 """Characters of a name: those of Kubernetes' namespace, pod and container together are less."""
 
@@ -61,7 +62,8 @@ class ContainerNames:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._lists: dict[Path, tuple[tuple[int, int, int], Mapping[str, str]]] = {}
+        self._lists: dict[tuple[int, int], tuple[tuple[int, int], Mapping[str, str]]] = {}
+        """Of each file, by device and inode: its size and the time of its last change, and what is in it."""
 
     def name(self, id: str, uid: int | None = None) -> str | None:
         """Return the name of container *id*, 64 hexadecimal digits; None if no engine here knows it.
@@ -93,23 +95,46 @@ class ContainerNames:
             for driver in _entries(self._root / storage):
                 if driver.endswith("-containers"):
                     for file in _STORAGE_LISTS:
-                        yield self._listed(self._root / storage / driver / file)
+                        with suppress(OSError):
+                            yield self._listed(_open(self._root / storage / driver / file))
         if uid is not None:
             for home in _homes(self._root / "home", uid):
                 try:
-                    yield from _lists_at_home(home)
+                    yield from self._lists_at_home(home)
                 finally:
                     os.close(home)
 
-    def _listed(self, file: Path) -> Mapping[str, str]:
+    def _lists_at_home(self, home: int) -> Iterator[Mapping[str, str]]:
         try:
-            now = os.stat(file)
+            storage = _open_below(home, _STORAGE_AT_HOME, os.O_DIRECTORY)
         except OSError:
-            return {}
-        version = now.st_ino, now.st_size, now.st_mtime_ns
-        known = self._lists.get(file)
+            return
+        try:
+            with os.scandir(storage) as entries:
+                drivers = [entry.name for _, entry in zip(range(_ENTRIES_MAX), entries, strict=False)]
+            for driver in drivers:
+                if driver.endswith("-containers"):
+                    for file in _STORAGE_LISTS:
+                        with suppress(OSError):
+                            yield self._listed(_open_below(storage, f"{driver}/{file}"))
+        except OSError:
+            return
+        finally:
+            os.close(storage)
+
+    def _listed(self, fd: int) -> Mapping[str, str]:
+        """Return the names in the list that is open as *fd*, which is closed."""
+        now = os.fstat(fd)
+        # Its time of change, which nobody can set.
+        file, version = (now.st_dev, now.st_ino), (now.st_size, now.st_ctime_ns)
+        known = self._lists.pop(file, None)
         if known is None or known[0] != version:
-            known = self._lists[file] = version, _names_in(_read(file))
+            known = version, _names_in(_content(fd))
+        else:
+            os.close(fd)
+        self._lists[file] = known
+        while len(self._lists) > _LISTS_MAX:
+            del self._lists[next(iter(self._lists))]  # the one that nobody asked for the longest
         return known[1]
 
 
@@ -155,8 +180,12 @@ def _entries(folder: Path) -> list[str]:
 def _read(path: Path) -> bytes:
     """Return what is in a regular file of root's; empty if it is none, has more than `BYTES_MAX` or may not be read."""
     with suppress(OSError):
-        return _content(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        return _content(_open(path))
     return b""
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def _content(fd: int) -> bytes:
@@ -211,22 +240,3 @@ def _homes(folder: Path, uid: int) -> Iterator[int]:
                 os.close(home)
     finally:
         os.close(above)
-
-
-def _lists_at_home(home: int) -> Iterator[Mapping[str, str]]:
-    try:
-        storage = _open_below(home, _STORAGE_AT_HOME, os.O_DIRECTORY)
-    except OSError:
-        return
-    try:
-        with os.scandir(storage) as entries:
-            drivers = [entry.name for _, entry in zip(range(_ENTRIES_MAX), entries, strict=False)]
-        for driver in drivers:
-            if driver.endswith("-containers"):
-                for file in _STORAGE_LISTS:
-                    with suppress(OSError):
-                        yield _names_in(_content(_open_below(storage, f"{driver}/{file}")))
-    except OSError:
-        return
-    finally:
-        os.close(storage)
