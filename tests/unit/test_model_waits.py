@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ebpftop.core.records import Probe
 from ebpftop.core.source import Batch
-from ebpftop.core.state_records import (
-    BlockedCall,
-    CpuStates,
-    MachineStates,
-    ProcessStates,
-    States,
-    ThreadNow,
-    Waker,
-)
+from ebpftop.core.state_records import BlockedCall, ProcessStates, States, ThreadNow, Waker
 from ebpftop.core.syscall_records import Awaited, InFlight
 from ebpftop.filters.query import QueryError
 from ebpftop.models.wait_fields import waits_language
@@ -22,50 +16,7 @@ from ebpftop.models.waits import Waiter, WaitsModel, most_on, woken_by
 from ebpftop.ui.panes.chain_lines import chain_of
 from ebpftop.ui.panes.wait_columns import wait_columns
 from ebpftop.ui.panes.wait_details import wait_sheet
-
-S = 10**9
-
-
-def thread(state: str, tid: int = 7, nr: int | None = None, call: str | None = None, since_s: float = 0) -> ThreadNow:
-    abi = "x86_64" if nr is not None else None
-    return ThreadNow(
-        tid=tid,
-        comm="a",
-        state=state,  # type: ignore[arg-type]  # one of them
-        since_ns=round(since_s * S),
-        abi=abi,  # type: ignore[arg-type]
-        nr=nr,
-        syscall=call,
-    )
-
-
-def row(running: float, queued: float, waited: float, *now: ThreadNow, pid: int = 7, **more: object) -> ProcessStates:
-    fields: dict[str, object] = {
-        **{"pid": pid, "start_ns": 1, "comm": "a", "uid": 0, "threads": 1, "preempted": 0, "wakeups": 0},
-        **{"running_ns": round(running * S), "runnable_ns": round(queued * S), "blocked_ns": round(waited * S)},
-        **{"now": now},
-        **more,
-    }
-    return ProcessStates(**fields)  # type: ignore[arg-type]  # of any field
-
-
-def reading(at: float, *rows: ProcessStates, since: float | None = None, busy: float = 0, queued: float = 0) -> States:
-    """A reading *at* seconds, of a probe attached for *since* of them; CPUs ran for *busy* seconds."""
-    return States(
-        time=1000 + at,
-        duration_s=at if since is None else since,
-        boot_ns=round(at * S),
-        cpus=2,
-        rows=rows,
-        machine=MachineStates(
-            cpus=(CpuStates(cpu=0, running_ns=round(busy * S), idle_ns=0, switches=1),),
-            runnable_ns=round(queued * S),
-            running=1,
-            runnable=0,
-            blocked=5,
-            uninterruptible=0,
-        ),
-    )
+from tests.unit.state_samples import S, reading, row, thread
 
 
 def read(*readings: States) -> WaitsModel:
@@ -212,7 +163,7 @@ def test_the_chain_says_since_when_and_whether_that_is_a_lower_bound() -> None:
         assert model.latest is not None
         return "".join(span.text for span in chain_of(only(model), model.machine, model.latest))
 
-    assert text(thread("blocked", nr=0, call="read", since_s=16)) == "a 7 read  4.0s  woken by b 9, 1 time"
+    assert text(thread("blocked", nr=0, call="read", since_s=16)) == "a 7 read  4.0s  woken by b 9, 1 time in 20.0s"
     assert "  >20.0s" in text(thread("blocked", since_s=0))
     assert "read fd 3 → tcp 10.0.0.7:5432  9.0s" in text(thread("blocked", nr=0, call="read", since_s=19), PEER)
     assert "no signal ends it" in text(thread("uninterruptible", since_s=16))
@@ -224,3 +175,75 @@ def test_who_woke_it() -> None:
         Waker(pid=9, comm=None, context=None, count=2),
     )
     assert list(woken_by(row(0, 0, 1, wakers=wakers))) == [("softirq", 3, None), ("process 9", 2, 9)]
+
+
+def sheet_of(model: WaitsModel, waiter: Waiter | None = None) -> str:
+    return wait_sheet(model, waiter or only(model)).content(80).plain
+
+
+def test_the_sheet_says_of_what_time_each_figure_is() -> None:
+    def at(second: int) -> States:
+        wakers = (
+            Waker(pid=9, comm="b", context=None, count=second),
+            Waker(pid=None, comm=None, context="irq", count=2),
+        )
+        calls = (BlockedCall(abi=None, nr=None, syscall=None, ns=S, max_ns=S, count=4, threads=1),)
+        more: dict[str, Any] = {"wakers": wakers, "blocked": calls, "threads": 3}
+        more |= {"wakeups": 3 * second, "preempted": second}
+        return reading(second, row(0.5 * second, 0, 0.5 * second, thread("uninterruptible", since_s=second), **more))
+
+    text = sheet_of(read(*map(at, range(1, 31))))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for line in (
+        "last 10 s 30.0s since the probe was attached",
+        "running 50% 15.0s of one CPU, as in htop",
+        "queued 0% · wanted a CPU, had none",
+        "blocked 50% 15.0s of its threads' time",
+        "woken 30 90 times",
+        "preempted 30 times: it lost its CPU to another",
+        "by second rrrrrrrrrr r running, q queued, b blocked, · unknown",
+        "Blocked in (30.0s since the probe was attached)",
+        "in no call 1.0s 4 1.0s 1 thread",
+        "in no call: it waits for a page of its memory, was stopped, or is part of the kernel",
+        "Woken by (30.0s since the probe was attached)",
+        "30 b 9",
+        "2 irq a timer or a device",
+        "58 others",
+        "and 2 more threads",
+        "no signal ends it (D in ps): mostly it waits for a disk or a file server",
+    ):
+        assert line in lines, text
+
+
+def test_the_sheet_of_who_did_nothing_and_of_who_has_ended() -> None:
+    model = read(reading(5, row(0, 0, 5)))
+    waiter = only(model)
+    assert "Blocked in (5.00s since the probe was attached)\nnothing" in sheet_of(model)
+    assert "Woken by (5.00s since the probe was attached)\nnobody" in sheet_of(model)
+    model.feed(Batch("states", 1006, (reading(6),)))
+    assert "it has ended" in sheet_of(model, waiter)
+
+
+def test_readings_that_are_far_apart_are_no_ten_seconds() -> None:
+    model = read(reading(60, row(30, 0, 30), busy=60), reading(120, row(30, 0, 90), busy=180))
+    assert model.machine is not None
+    assert (model.machine.seconds, only(model).seconds, only(model).running) == (60, 60, 0.0)
+    often = read(*(reading(at * 1.04, row(0, 0, 0)) for at in range(1, 30)))
+    assert often.machine is not None
+    assert (often.machine.seconds, only(often).seconds) == (10, 10)
+
+
+def test_who_is_not_in_a_reading_is_not_listed_and_counts_once_when_it_is_back() -> None:
+    model = read(reading(1, row(1, 0, 0, wakeups=8)), reading(2), reading(3, row(1, 0, 2, wakeups=8)))
+    assert only(model).running == pytest.approx(1 / 3)
+    assert only(model).wakeups == 8
+    model.feed(Batch("states", 1004, (reading(4, row(2, 0, 2, wakeups=9)),)))
+    assert only(model).running == pytest.approx(0.5)
+    assert only(model).wakeups == 9
+
+
+def test_wake_ups_are_of_the_last_ten_seconds_and_begin_anew_with_the_probe() -> None:
+    model = read(*(reading(at, row(0, 0, at, wakeups=min(at, 15))) for at in range(1, 21)))
+    assert only(model).wakeups == 5
+    model.feed(Batch("states", 1021, (reading(21, row(0, 0, 1, wakeups=2), since=1),)))
+    assert only(model).wakeups == 2

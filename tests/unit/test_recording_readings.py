@@ -10,6 +10,7 @@ import pytest
 
 from ebpftop.core.record_lines import encode
 from ebpftop.core.records import Probe, Record, TableReading
+from ebpftop.core.state_records import States
 from ebpftop.core.syscall_records import (
     InFlight,
     ProcessCalls,
@@ -26,6 +27,8 @@ from ebpftop.recording.readings import MAX_ROWS, WHOLE_EVERY_BYTES, WHOLE_EVERY_
 from ebpftop.sources.history import History
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import HEADER, START, drain, play, syscalls_at, users_at, write
+from tests.unit.state_samples import reading as states_at
+from tests.unit.state_samples import row as process
 
 SECOND_NS = 1_000_000_000
 
@@ -374,3 +377,30 @@ def test_a_recording_shows_and_plays_whole_readings_from_any_moment_on(
             assert [record for record in played if isinstance(record, Syscalls)] == readings[at:]
     finally:
         source.close()
+
+
+def test_why_processes_wait_is_read_as_it_was_though_rows_come_rest_and_go() -> None:
+    rests, moves, comes = process(0, 0, 5, pid=1), process(1, 0, 0, pid=2), process(0, 1, 0, pid=3)
+    readings: list[Record] = [
+        states_at(1, rests, moves),
+        states_at(2, rests, process(1, 0, 1, pid=2), busy=1),
+        states_at(3, rests, process(1, 0, 1, pid=2, ended=True), comes),
+        states_at(4, rests, comes),
+        states_at(5, rests),
+        states_at(6, rests, comes),
+    ]
+    lines = lines_of(readings)
+    parts = [read_line(line) for line in lines]
+    assert [[row.pid for row in part.rows] for part in parts if isinstance(part, States)] == [
+        [1, 2],
+        [2],
+        [2, 3],
+        [],
+        [],
+        [3],
+    ]
+    assert [part.whole for part in parts if isinstance(part, States)] == [True, *[False] * 5]
+    assert whole_again(lines) == readings
+    assert whole_again(lines[1:]) == [], "a part alone is no reading"
+    late = whole_again([lines[0], lines[2]])
+    assert late == [readings[0], readings[2]], "what is missing between is in the totals"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ebpftop.core.group_records import CgroupRow, Cgroups, CommRow, Comms, UidRow, Uids
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Fullest, Lost, Probe, Record
+from ebpftop.core.state_records import ProcessStates, States
 from ebpftop.core.syscall_records import Syscall
 from ebpftop.core.user_records import UserRow, Users
 from ebpftop.filters.spec import Filter
@@ -27,6 +29,7 @@ from tests.unit.recording_samples import (
     syscalls_at,
     trace_at,
 )
+from tests.unit.state_samples import reading, row
 
 
 def call_at(time: float, pid: int) -> Syscall:
@@ -85,6 +88,35 @@ def test_what_is_kept_in_memory_is_saved_narrowed(tmp_path: Path) -> None:
     records, source = play(tmp_path / "r.jsonl.zst")
     assert [record for record in records if not isinstance(record, Probe)] == [exec_at(START, 7), exit_at(START + 1, 7)]
     assert source.damage.report() == []
+
+
+def test_of_why_processes_wait_stays_what_is_of_the_programs_that_stay_their_last_reading_too() -> None:
+    def states(at: float, *rows: ProcessStates) -> States:
+        return msgspec.structs.replace(reading(at, *rows), time=START + at)
+
+    mine, other, again = row(1, 0, 0, pid=7), row(1, 0, 0, pid=8), row(2, 0, 0, pid=7, start_ns=9)
+    last = row(2, 0, 0, pid=7, ended=True)
+    story: list[tuple[Record, Record | None]] = [
+        (exec_at(START, 7), exec_at(START, 7)),
+        (exec_at(START, 8), None),
+        (states(1, mine, other), states(1, mine)),
+        (states(2, other), states(2)),
+        (exit_at(START + 3, 7), exit_at(START + 3, 7)),
+        (states(3, last, other), states(3, last)),
+        # The number is used again.
+        (states(4, other, again), states(4)),
+        (states(5, msgspec.structs.replace(again, ended=True)), states(5)),
+    ]
+    narrow = seven(*(record for record, _ in story))
+    assert [narrow(record) for record, _ in story] == [wanted for _, wanted in story]
+
+
+def test_a_filter_keeps_why_a_process_waits_that_started_no_program() -> None:
+    forked, other = row(1, 0, 0, pid=30, uid=5, start_ns=3), row(1, 0, 0, pid=31, uid=6, start_ns=4)
+    states = reading(1, forked, other)
+    kept = Subset(ViewFilter(Filter(uids=(5,))), None, [states])(states)
+    assert isinstance(kept, States)
+    assert kept.rows == (forked,)
 
 
 def ran_before(pid: int, ppid: int, comm: str, uid: int = 0) -> Process:

@@ -12,7 +12,7 @@ import msgspec
 from ebpftop.core.group_records import Cgroups, Comms, Uids
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import End, Event, Record
-from ebpftop.core.state_records import States
+from ebpftop.core.state_records import ProcessStates, States
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
@@ -71,9 +71,9 @@ class Subset:
 
     A query chooses programs, with what belongs to them: the events that have their pids. Of the counters of users it
     keeps the rows of users with a program that stays, with all that these users did; of why processes wait those of
-    processes that stay. It drops the counters of system
-    calls, which are those of the whole machine. It keeps all else: the states of probes and the losses show what the
-    recording can know, and records of unknown kinds cannot be judged.
+    processes that stay, the last one of each, after its end, included. It drops the counters of system calls, which are
+    those of the whole machine. It keeps all else: the states of probes and the losses show what the recording can know,
+    and records of unknown kinds cannot be judged.
 
     All kept *records* are read once before: a query may match how a program ended. Then call it with each of them, in
     their order: it remembers which processes matched.
@@ -89,6 +89,8 @@ class Subset:
         self._choose(records)
         self._so_far = Processes(ENDED_KEPT, ENDED_BYTES)
         self._pids: set[int] = set()
+        self._ended: set[int] = set()
+        """Those of which the last reading may still come."""
         self._uids: set[int] = set()
 
     def __call__(self, record: Record) -> Record | None:
@@ -109,6 +111,8 @@ class Subset:
                 stays = record.pid in self._pids or (
                     self._query is None and self._matches(self._filter.matches_exit, record)
                 )
+                if stays and record.pid in self._pids:
+                    self._ended.add(record.pid)
                 self._pids.discard(record.pid)
                 self._so_far.exited(record)
                 return record if stays else None
@@ -119,7 +123,8 @@ class Subset:
             case Users() | Uids():
                 return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if self._shows(row.uid)))
             case States():
-                return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if row.pid in self._pids))
+                time = record.time
+                return msgspec.structs.replace(record, rows=tuple(row for row in record.rows if self._waits(row, time)))
             case Syscalls() | Cgroups() | Comms() | End():
                 return None
             case _:
@@ -131,6 +136,17 @@ class Subset:
 
     def _shows(self, uid: int) -> bool:
         return self._filter.matches_uid(uid) and (self._by_uid_alone or uid in self._uids)
+
+    def _waits(self, row: ProcessStates, time: float) -> bool:
+        if row.ended and row.pid in self._ended:
+            self._ended.discard(row.pid)
+            return True
+        if row.pid in self._pids:
+            return True
+        # A process may have started no program since the recording began.
+        return self._query is None and bool(
+            self._matches(lambda states, processes: self._filter.matches_states(states, time, processes), row)
+        )
 
     def _matches(self, matches: Callable[[Kept, Processes], bool | None], record: Kept) -> bool | None:
         # What a process does may come before the record that reports it: each probe is read by itself.

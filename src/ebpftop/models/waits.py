@@ -61,13 +61,14 @@ class _Step(NamedTuple):
     time: float
     seconds: float
     times: Times
+    wakeups: int
     blocked_in: Mapping[_Call, int]
 
 
 class Waiter:
     """A process: as it was read last, and what it did in the last `SPAN_S` seconds."""
 
-    __slots__ = ("_blocked_in", "_steps", "_total", "calls", "recent", "row")
+    __slots__ = ("_blocked_in", "_steps", "_total", "_wakeups", "calls", "recent", "row")
 
     def __init__(self, row: ProcessStates) -> None:
         self.row = row
@@ -76,6 +77,7 @@ class Waiter:
         self.recent = Times(0, 0, 0)
         self._steps: deque[_Step] = deque()
         self._total: Times | None = None
+        self._wakeups = 0
         self._blocked_in: Mapping[_Call, int] = {}
 
     @property
@@ -89,18 +91,23 @@ class Waiter:
         new = total.minus(self._total) if self._total is not None else total
         if new is None:
             self._steps.clear()
-            new, self._blocked_in = total, {}
+            new, self._wakeups, self._blocked_in = total, 0, {}
         since = {key: ns - self._blocked_in.get(key, 0) for key, ns in blocked_in.items()}
-        self._steps.append(_Step(time, seconds, new, since))
+        self._steps.append(_Step(time, seconds, new, row.wakeups - self._wakeups, since))
         # The first one may be of hours.
         while len(self._steps) > 1 and (self._steps[0].time <= time - SPAN_S or self._steps[0].seconds > SPAN_S):
             self._steps.popleft()
-        self.row, self._total, self._blocked_in = row, total, blocked_in
+        self.row, self._total, self._wakeups, self._blocked_in = row, total, row.wakeups, blocked_in
         self.recent = Times(*(sum(part) for part in zip(*(step.times for step in self._steps), strict=True)))
 
     @property
     def _span_ns(self) -> float:
         return sum(step.seconds for step in self._steps) * 1e9
+
+    @property
+    def seconds(self) -> int:
+        """Of how many seconds its figures are: fewer than `SPAN_S` if more are not known, more if no finer ones are."""
+        return _whole_seconds(sum(step.seconds for step in self._steps))
 
     @property
     def running(self) -> float:
@@ -116,6 +123,11 @@ class Waiter:
     def blocked(self) -> float:
         """The share of its threads' time that they were blocked, 1.0 at most."""
         return self.recent.blocked / self.recent.all if self.recent.all else 0.0
+
+    @property
+    def wakeups(self) -> int:
+        """How often one of its threads was woken."""
+        return sum(step.wakeups for step in self._steps)
 
     def letters(self, now: float) -> str:
         """Return a letter for each of the last seconds: what it mostly did.
@@ -197,7 +209,7 @@ def _hangs(call: InFlight) -> bool:
 class Machine(NamedTuple):
     """All of it in the last *seconds*: the share of all CPUs that ran threads, and how many waited for one on average.
 
-    The seconds are those that are known, `SPAN_S` at most.
+    The seconds are those that are known: more than `SPAN_S` if readings are so far apart.
     """
 
     cpus: int
@@ -280,8 +292,12 @@ class WaitsModel:
         if latest is None or seconds <= 0:
             return None
         running, queued = (sum(step[which] for step in self._machine) / seconds / 1e9 for which in (2, 3))
-        known = max(1, min(SPAN_S, round(latest.duration_s)))
-        return Machine(latest.cpus, running / max(1, latest.cpus), queued, known)
+        return Machine(latest.cpus, running / max(1, latest.cpus), queued, _whole_seconds(seconds))
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Return *seconds* for a title; readings come a little early or late."""
+    return max(1, round(seconds)) if not SPAN_S <= seconds < SPAN_S + 1 else SPAN_S
 
 
 def _of_machine(reading: States, before: States | None) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from ebpftop.core.format import at_least, count
+from ebpftop.core.format import at_least, count, duration
 from ebpftop.core.state_records import ProcessStates, States
 from ebpftop.core.syscall_records import InFlight
 from ebpftop.models.wait_text import stack_text, target_text
@@ -64,17 +64,17 @@ def chain_of(waiter: Waiter, machine: Machine | None, latest: States) -> list[Sp
         spans.append(Span(f"  {at_least(ns, lower_bound=is_least)}", "" if now.state == "running" else wait_look(ns)))
         if now.state == "uninterruptible":
             spans.append(Span("  no signal ends it", "signal"))
-    woken = woken_text(row)
+    woken = woken_text(row, latest.duration_s)
     return [*spans, Span(f"  {woken}", "dim")] if woken else spans
 
 
-def woken_text(row: ProcessStates) -> str:
-    """Return who woke a process most often; empty if nobody did."""
+def woken_text(row: ProcessStates, seconds: float) -> str:
+    """Return who woke a process most often in so many *seconds*; empty if nobody did."""
     who = next(woken_by(row), None)
     if who is None:
         return ""
     name, times, _ = who
-    return f"woken by {name}, {count(times)} {'time' if times == 1 else 'times'}"
+    return f"woken by {name}, {count(times)} {'time' if times == 1 else 'times'} in {duration(seconds)}"
 
 
 class ChainLine(PaneFooter, can_focus=True):

@@ -5,10 +5,16 @@ from __future__ import annotations
 from ebpftop.core import format
 from ebpftop.core.state_records import ThreadNow
 from ebpftop.models.wait_text import stack_text, target_text
-from ebpftop.models.waits import QUEUED, SPAN_S, Waiter, WaitsModel, cpu_wanted, woken_by
+from ebpftop.models.waits import QUEUED, Waiter, WaitsModel, cpu_wanted, woken_by
 from ebpftop.ui.widgets.sheet import Piece, Sheet
 
 _CALL = 20
+_NAME = 9
+_INTERRUPTS = {
+    "softirq": "the network, a disk or a timer",
+    "irq": "a timer or a device",
+    "interrupt": "the network, a disk, a timer or a device",
+}
 _STATES = {
     "running": "running",
     "runnable": "queued",
@@ -24,7 +30,7 @@ def wait_sheet(model: WaitsModel, shown: Waiter) -> Sheet:
     waiter = next((one for one in model.waiters if one.key == shown.key), shown)
     sheet = Sheet()
     _now(sheet, model, waiter)
-    _shares(sheet, model, waiter)
+    _times(sheet, model, waiter)
     since = _since(model)
     _blocked(sheet, waiter, since)
     _woken(sheet, waiter, since)
@@ -35,7 +41,7 @@ def _since(model: WaitsModel) -> str:
     """Say of what time totals are."""
     if model.latest is None:
         return "since the probe was attached"
-    return f"in the {format.duration(model.latest.duration_s)} since the probe was attached"
+    return f"{format.duration(model.latest.duration_s)} since the probe was attached"
 
 
 def _now(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
@@ -71,22 +77,38 @@ def _thread(sheet: Sheet, model: WaitsModel, waiter: Waiter, thread: ThreadNow) 
         sheet.laid_out(lambda width: [[("         in the kernel ", "$dim"), (stack_text(stack, width - 24), "")]])
 
 
-def _shares(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
-    row = waiter.row
-    sheet.heading(f"In the last {model.machine.seconds if model.machine is not None else SPAN_S} s")
+def _times(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
+    row, latest = waiter.row, model.latest
+    attached = format.duration(latest.duration_s) if latest is not None else ""
+    sheet.heading("Its time")
+    _figures(sheet, "", f"last {waiter.seconds} s", attached, "since the probe was attached", "$dim")
     times = (
-        ("running", waiter.running, row.running_ns, "of one CPU"),
-        ("queued", waiter.queued, row.runnable_ns, "wanted a CPU, and had none; 100%: one thread always"),
-        ("blocked", waiter.blocked, row.blocked_ns, "of its threads' time, until somebody woke them"),
+        ("running", waiter.running, row.running_ns, "of one CPU, as in htop"),
+        ("queued", waiter.queued, row.runnable_ns, "wanted a CPU, had none"),
+        ("blocked", waiter.blocked, row.blocked_ns, "of its threads' time"),
     )
     for name, part, ns, about in times:
-        note = f"{about} ({format.nanoseconds(ns) if ns else 'never'} since the probe was attached)"
-        sheet.fact(name, format.whole_share(part), "bold", note)
+        _figures(sheet, name, format.whole_share(part), format.nanoseconds(ns) if ns else "·", about)
+    _figures(sheet, "woken", format.count(waiter.wakeups), format.count(row.wakeups), "times")
+    _figures(sheet, "preempted", "", format.count(row.preempted), "times: it lost its CPU to another")
     if waiter.queued >= QUEUED and model.machine is not None:
-        sheet.fact("", cpu_wanted(model.machine), "$warning", "the machine has too few for all that want one")
-    sheet.fact("each second", waiter.letters(model.latest.time if model.latest is not None else 0.0), note="r q b")
-    note = "though it could have gone on, since the probe was attached"
-    sheet.fact("left its CPU", f"{row.preempted:,} times", note=note)
+        sheet.line((f"{cpu_wanted(model.machine)}: the machine has too few for all that want one", "$warning"))
+    letters = waiter.letters(latest.time if latest is not None else 0.0)
+    sheet.line(
+        (f"{'by second':<{_NAME}}  ", "$dim"),
+        (letters, "bold"),
+        ("  r running, q queued, b blocked, · unknown", "$dim"),
+    )
+
+
+def _figures(sheet: Sheet, name: str, recent: str, total: str, about: str, look: str = "") -> None:
+    """A line of the table of its time: of the last seconds, and since the probe was attached."""
+    sheet.line(
+        (f"{name:<{_NAME}}  ", "$dim"),
+        (f"{recent:>9}  ", look or "bold"),
+        (f"{total:>7}", look),
+        (f"  {about}" if about else "", "$dim"),
+    )
 
 
 def _blocked(sheet: Sheet, waiter: Waiter, since: str) -> None:
@@ -104,6 +126,8 @@ def _blocked(sheet: Sheet, waiter: Waiter, since: str) -> None:
             (f"{format.nanoseconds(call.max_ns):>7}  ", ""),
             (format.counted(call.threads, "thread") if call.threads else "", "$dim"),
         )
+    if any(call.syscall is None for call in calls):
+        sheet.line(("in no call: it waits for a page of its memory, was stopped, or is part of the kernel", "$dim"))
 
 
 def _woken(sheet: Sheet, waiter: Waiter, since: str) -> None:
@@ -113,8 +137,9 @@ def _woken(sheet: Sheet, waiter: Waiter, since: str) -> None:
         sheet.line(("nobody", "$dim"))
         return
     known = 0
-    for name, times, _ in woken_by(row):
+    for name, times, pid in woken_by(row):
         known += times
-        sheet.line((f"{format.count(times):>7}  ", ""), (name, "bold"))
+        what = _INTERRUPTS.get(name, "") if pid is None else ""
+        sheet.line((f"{format.count(times):>7}  ", ""), (name, "bold"), (f"  {what}" if what else "", "$dim"))
     if row.wakeups > known:
         sheet.line((f"{format.count(row.wakeups - known):>7}  ", ""), ("others", "$dim"))

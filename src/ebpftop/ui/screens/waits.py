@@ -62,10 +62,10 @@ class WaitsScreen(FeedScreen):
         "file, child or lock; behind ← who ends the wait. ! in front: no signal ends it (D in ps). The first line "
         "counts threads: those blocked now, and how many were queued on average.\n"
         "Below stands the chain of the process under the cursor: its thread that says most, since when it waits, who "
-        "woke the process most often, and the kernel's functions that the thread is in, the one that sleeps last. b, "
-        "or a click there, goes to who holds or wakes it. Enter shows its threads, the calls that it was blocked in, "
-        "and who woke it. The kernel side is attached only while this is open; what calls wait for comes from the "
-        "probe of pane 3."
+        "woke the process most often, how many times in how long, and the kernel's functions that the thread is in, "
+        "the one that sleeps last. b, or a click there, goes to who holds or wakes it. Enter shows its threads, its "
+        "time, and the calls that it was blocked in and who woke it since the probe was attached. The kernel side is "
+        "attached only while this is open; what calls wait for comes from the probe of pane 3."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "blocker", "Who ends it", tooltip="To who holds or wakes it", id="waits.blocker"),
