@@ -114,7 +114,9 @@ INLINE void append_list(struct scratch *event, u32 arg, u32 part, u64 from, u64 
 	head->part = part;
 	head->lists = lists;
 	head->whole = whole;
-	head->len = from && len && !read_user(event->data + at + sizeof(*head), len, (void *)from) ? len : 0;
+	if (!from || !len || read_user(event->data + at + sizeof(*head), len, (void *)from))
+		len = 0;
+	head->len = len;
 	event->values_len = at + sizeof(*head) + ((len + 7) & ~7);
 }
 

@@ -176,3 +176,35 @@ def test_a_thread_that_is_not_in_that_call_has_no_answer(tmp_path: Path) -> None
         sleeper.kill()
         sleeper.wait()
         helper.close()
+
+
+EPOLL = """
+import os, select
+many = select.epoll()
+for _ in range(250):
+    many.register(os.pipe()[0], select.EPOLLIN)
+print(many.fileno(), flush=True)
+many.poll()
+"""
+
+
+def test_all_descriptors_of_an_epoll_set_are_counted(tmp_path: Path) -> None:
+    helper = RootHelper(tmp_path)
+    with subprocess.Popen([sys.executable, "-S", "-c", EPOLL], stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout is not None
+            fd = int(program.stdout.readline())
+            wait = Path(f"/proc/{program.pid}/syscall")
+            until_s = time.monotonic() + 10
+            while not (line := wait.read_text().split())[1:] or int(line[1], 16) != fd:
+                assert time.monotonic() < until_s
+                time.sleep(0.01)
+            found = helper.waits([Question(program.pid, program.pid, int(line[0]), "epoll", 0)])
+            assert found is not None
+            (answer,) = found[0]
+            assert answer is not None
+            assert (answer.path or b"").startswith(b"pipe:[")
+            assert answer.more == 249
+        finally:
+            program.kill()
+            helper.close()

@@ -32,6 +32,7 @@ _RELATIVES_MAX = 32
 _THREADS_MAX = 256
 _DESCRIPTORS_MAX = 16
 _FRAMES_MAX = 32
+_FDINFO_BYTES = 4 << 20  # of an epoll set: about 50,000 descriptors; the kernel makes all of it anyway
 _PATH_MAX = 4096
 _STATUS_BYTES = 8192
 _LOCKS_BYTES = 1 << 18
@@ -253,15 +254,16 @@ def _epoll(process: _Process, registers: Sequence[int], argument: int) -> Wait:
     if not process.stack or process.stack[0] not in _EPOLL_SLEEPS:
         return Wait(fd=fd, path=process.link(fd))
     found = []
-    lines = [line for line in _read(f"{process.task}/fdinfo/{fd:d}", 8192).splitlines() if line.startswith(b"tfd:")]
-    for line in lines[:_DESCRIPTORS_MAX]:
-        words = line.split()
+    _, *lines = _read(f"{process.task}/fdinfo/{fd:d}", _FDINFO_BYTES).split(b"\ntfd:", _DESCRIPTORS_MAX)
+    count = len(lines) + (lines[-1].count(b"\ntfd:") if lines else 0)
+    for line in lines:
+        words = line.split(maxsplit=8)
         inode = next((int(word[4:], 16) for word in words if word.startswith(b"ino:")), 0)
         # The number may be of another file by now.
         with suppress(OSError):
-            if process.link(int(words[1])).endswith(b":[%d]" % inode):
-                found.append(int(words[1]))
-    return _best(process, found, len(lines)) if found else Wait(fd=fd, path=process.link(fd))
+            if process.link(int(words[0])).endswith(b":[%d]" % inode):
+                found.append(int(words[0]))
+    return _best(process, found, count) if found else Wait(fd=fd, path=process.link(fd))
 
 
 def _path(process: _Process, registers: Sequence[int], argument: int) -> Wait:

@@ -291,6 +291,8 @@ def words(
         if plan.kind.shape == Shape.MSGHDR and plan.place | _PIECE_BEFORE in memory:
             pieces = {**pieces, BEFORE: memory[plan.place | _PIECE_BEFORE][0]}
         text = plan.kind.words(pieces) if plan.kind.named is None else plan.kind.named(pieces, fds)
+        if not text:
+            continue
         if plan.kind.beside:
             text = f"{args[plan.arg]:#x} {text}".rstrip()
         if plan.arg not in found:

@@ -24,9 +24,11 @@ def _end(pieces: _Pieces) -> tuple[int, int]:
 def strings(pieces: _Pieces) -> str:
     """Show an array of strings, as the arguments of a program: 32 of them, of each 32 bytes.
 
-    A string that could not be read is its address.
+    A string that could not be read is its address. Nothing is shown of an array that could not be read at all.
     """
     count, flags = _end(pieces)
+    if flags & _UNREADABLE and not count:
+        return ""
     shown = []
     for part in range(1, count + 1):
         data, whole = pieces.get(part, (b"", -1))
@@ -49,6 +51,8 @@ def entries(pieces: _Pieces) -> str:
 
 def _counted(pieces: _Pieces, one: str, many: str) -> str:
     count, flags = _end(pieces)
+    if flags & _UNREADABLE and not count:
+        return ""
     more = "more than " if flags & _GOES_ON else ""
     unterminated = ", unterminated" if flags & _UNREADABLE else ""
     return f"/* {more}{count} {one if count == 1 else many}{unterminated} */"
