@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from ebpftop.core.format import bars, brief, nanoseconds, share
+from ebpftop.core.format import bars, brief, nanoseconds
 from ebpftop.models.changed import MOVED
 from ebpftop.models.changed_rows import Row
 from ebpftop.models.changed_text import MARKS, bar_share, figure_text, is_time, rate_text, times_text
+from ebpftop.ui.panes.figure_columns import share_column
 from ebpftop.ui.widgets.columns import Cell, Column, Span, clip
 
 _LOOKS = {"+": "good", "-": "dim", "up": "warn", "down": "accent", "same": "dim"}
@@ -41,6 +43,20 @@ def _order(row: Row) -> tuple[float, float]:
 def _figure(row: Row, value: float | None) -> Cell:
     text = figure_text(row, value)
     return (Span(text, "dim" if text == "·" else _look(row)),)
+
+
+def _span_column(key: str, value: Callable[[Row], float | None], *, about: str, rank: int) -> Column[Row]:
+    return Column(
+        key,
+        key.upper(),
+        7,
+        lambda row, _: _figure(row, value(row)),
+        right=True,
+        rank=rank,
+        sort=lambda row: (float(is_time(row)), value(row) or 0.0),
+        value=lambda row, _: value(row),
+        about=about,
+    )
 
 
 def _bar(row: Row, width: int) -> Cell:
@@ -77,28 +93,13 @@ COLUMNS: tuple[Column[Row], ...] = (
         value=lambda r, _: r.name,
         about="What moved.",
     ),
-    Column(
+    _span_column(
         "before",
-        "BEFORE",
-        7,
-        lambda r, _: _figure(r, r.before),
-        right=True,
+        lambda r: r.before,
         rank=2,
-        sort=lambda r: (float(is_time(r)), r.before or 0.0),
-        value=lambda r, _: r.before,
         about="In span A: a second (/s), a minute (/m) or an hour (/h), or a time.",
     ),
-    Column(
-        "after",
-        "AFTER",
-        7,
-        lambda r, _: _figure(r, r.after),
-        right=True,
-        rank=1,
-        sort=lambda r: (float(is_time(r)), r.after or 0.0),
-        value=lambda r, _: r.after,
-        about="In span B.",
-    ),
+    _span_column("after", lambda r: r.after, rank=1, about="In span B."),
     Column(
         "times",
         "TIMES",
@@ -123,16 +124,15 @@ COLUMNS: tuple[Column[Row], ...] = (
         about="The factor that is sure, logarithmic: full is 1024 times. It is full for what appeared or vanished.",
         exported="at_least",
     ),
-    Column(
+    share_column(
         "share",
         "SHARE",
         5,
-        lambda r, _: (Span(share(r.share), _look(r)),),
-        right=True,
+        lambda r: r.share,
+        look=_look,
         rank=5,
         shown_from=100,
         sort=lambda r: r.share,
-        value=lambda r, _: r.share,
         about="Of all of its kind, of a latency of all time in calls, in the span where it is larger.",
     ),
     Column(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ebpftop.core.format import bar, count, nanoseconds, share, whole_share
-from ebpftop.ui.widgets.columns import Cell, Column, Span
+from ebpftop.ui.widgets.columns import Cell, Column, SortKey, Span
 
 Row = TypeVar("Row")
 
@@ -96,9 +96,34 @@ def time_column(
 
 
 def share_column(
-    key: str, title: str, width: int, part: Callable[[Row], float], *, about: str, rank: int
+    key: str,
+    title: str,
+    width: int,
+    part: Callable[[Row], float],
+    *,
+    about: str,
+    rank: int,
+    text: Callable[[float], str] = share,
+    look: Callable[[Row], str] = lambda _: "dim",
+    sort: Callable[[Row], SortKey] | None = None,
+    exported: str = "",
+    shown_from: int = 0,
 ) -> Column[Row]:
-    """A share of all, in percent."""
+    """A share of all, in percent; exported as a number if the table can be sorted by it."""
+
+    def cell(row: Row, _: float) -> Cell:
+        return (Span(text(part(row)), look(row)),)
+
     return Column(
-        key, title, width, lambda row, _: (Span(share(part(row)), "dim"),), right=True, rank=rank, about=about
+        key,
+        title,
+        width,
+        cell,
+        right=True,
+        rank=rank,
+        sort=sort,
+        value=None if sort is None else lambda row, _: round(part(row), 6),
+        about=about,
+        exported=exported,
+        shown_from=shown_from,
     )

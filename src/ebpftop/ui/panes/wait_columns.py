@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from ebpftop.core.format import count, whole_share
 from ebpftop.models.waits import IS_QUEUED, ON_CPU, RUNS, SPAN_S, Machine, Waiter, WaitsModel, most_on
-from ebpftop.ui.widgets.columns import Cell, Column, Shown, Span, clip
+from ebpftop.ui.panes.figure_columns import share_column
+from ebpftop.ui.widgets.columns import Cell, Column, Shown, SortKey, Span, clip
 from ebpftop.ui.widgets.table_view import TableView
 
 _LOOKS = {RUNS: "good", IS_QUEUED: "warn"}
@@ -21,8 +22,30 @@ def mark(waiter: Waiter) -> Span:
     return Span(" ")
 
 
-def _share(part: float, look: str = "") -> Cell:
-    return (Span(whole_share(part), look),) if part >= _A_LOT else _NONE
+def _share_column(
+    key: str,
+    title: str,
+    width: int,
+    part: Callable[[Waiter], float],
+    *,
+    about: str,
+    exported: str,
+    rank: int,
+    look: str = "",
+    sort: Callable[[Waiter], SortKey] | None = None,
+) -> Column[Waiter]:
+    return share_column(
+        key,
+        title,
+        width,
+        part,
+        about=about,
+        rank=rank,
+        text=lambda value: whole_share(value) if value >= _A_LOT else "·",
+        look=lambda waiter: look if part(waiter) >= _A_LOT else "dim",
+        sort=sort or part,
+        exported=exported,
+    )
 
 
 def _name(waiter: Waiter, width: int) -> Cell:
@@ -75,40 +98,34 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             value=lambda w, _: w.row.pid,
             about="Its pid alone.",
         ),
-        Column(
+        _share_column(
             "running",
             "RUNNING",
             7,
-            lambda w, _: _share(w.running, "good"),
-            right=True,
+            lambda w: w.running,
+            look="good",
             rank=5,
-            sort=lambda w: w.running,
-            value=lambda w, _: round(w.running, 4),
             about="How much of one CPU it had in the last 10 s, as in htop: 200% if two of its threads always ran.",
             exported="running_cpus",
         ),
-        Column(
+        _share_column(
             "queued",
             "QUEUED",
             6,
-            lambda w, _: _share(w.queued, "warn"),
-            right=True,
+            lambda w: w.queued,
+            look="warn",
             rank=4,
-            sort=lambda w: w.queued,
-            value=lambda w, _: round(w.queued, 4),
             about="How much it wanted a CPU and had none: 100% if one of its threads always did. Much of it: the "
             "machine has too few.",
             exported="queued_threads",
         ),
-        Column(
+        _share_column(
             "blocked",
             "BLOCKED",
             8,
-            lambda w, _: _share(w.blocked),
-            right=True,
-            rank=1,
+            lambda w: w.blocked,
             sort=_blocked_order,
-            value=lambda w, _: round(w.blocked, 4),
+            rank=1,
             about="The share of its threads' time that they were blocked: until somebody woke them. Of those with as "
             "much, first come those that hang, last those that are there to wait.",
             exported="blocked_share",
