@@ -104,7 +104,7 @@ def blocked_in(row: ProcessStates, name: str | None) -> BlockedCall:
 
 def test_two_that_want_one_cpu_run_and_wait_as_the_kernel_says() -> None:
     cpu = str(min(os.sched_getaffinity(0)))
-    with working(SPIN, cpu, "1.2") as one, working(SPIN, cpu, "1.2") as two, watching() as watched:
+    with working(SPIN, cpu, "0.5") as one, working(SPIN, cpu, "0.5") as two, watching() as watched:
         before = [(watched.row(work.pid), Scheduled.of(work.pid)) for work in (one, two)]
         one.go()
         two.go()
@@ -304,11 +304,12 @@ def test_each_cpu_runs_or_is_idle() -> None:
 
 def test_no_time_is_missing_where_switches_were_not_seen() -> None:
     cpu = str(min(os.sched_getaffinity(0)))
-    with working(SPIN, cpu, "2.5") as one, working(SPIN, cpu, "2.5") as two, watching() as watched:
+    with working(SPIN, cpu, "600") as one, working(SPIN, cpu, "600") as two, watching() as watched:
         (module,) = [each.module for each in watched.source._probes.values() if each.module]
         one.go()
         two.go()
-        for _ in range(12):
+        pids = one.pid, two.pid
+        while min(Scheduled.of(pid).running_ns for pid in pids) < 400e6:
             link = module._links[0]
             module.release(link)
             time.sleep(0.05)
@@ -317,7 +318,7 @@ def test_no_time_is_missing_where_switches_were_not_seen() -> None:
             time.sleep(0.1)
         states = watched.read()
         for row in states.rows:
-            if row.pid in (one.pid, two.pid):
+            if row.pid in pids:
                 passed_ns = row.running_ns + row.runnable_ns + row.blocked_ns
                 assert passed_ns == pytest.approx(states.duration_s * 1e9, rel=0.01, abs=30e6)
                 assert row.running_ns > 100e6

@@ -44,7 +44,6 @@ def hang(name, do):
         do()
         os._exit(0)
     said[name] = pid
-    time.sleep(0.2)
 
 def connect():
     return socket.create_connection(server.getsockname())
@@ -65,6 +64,7 @@ def poll():
 def lock():
     file = open(folder + "/lock", "w")
     fcntl.flock(file, fcntl.LOCK_EX)
+    os.write(holds[1], b"x")
     time.sleep(600)
 
 def child():
@@ -72,7 +72,9 @@ def child():
     os.waitpid(others[1].pid, 0)
 
 hang("sleep", lambda: time.sleep(600))
+holds = os.pipe()
 hang("holder", lock)
+os.read(holds[0], 1)
 hang("flock", lock)
 hang("pipe", lambda: os.read(reading, 1))
 hang("tcp", lambda: connect().recv(1))
@@ -84,6 +86,19 @@ said["pipe-inode"] = os.fstat(reading).st_ino
 print(json.dumps(said), flush=True)
 time.sleep(600)
 """
+
+# The call that each hangs in at last: what starts a child, say, first waits for it to start.
+HANGS_IN = {
+    "flock": ("flock",),
+    "pipe": ("read",),
+    "tcp": ("recvfrom",),
+    "poll": ("poll", "ppoll"),
+    "fifo": ("openat",),
+    "child": ("wait4",),
+    "mutex-thread": ("futex",),
+    "sleep": ("clock_nanosleep",),
+    "holder": ("clock_nanosleep",),
+}
 
 
 @contextmanager
@@ -109,10 +124,22 @@ def waits(stream: Stream, names: set[str]) -> dict[str, Line]:
 
     def found() -> dict[str, Line]:
         calls = last("syscalls", stream.lines)["in_flight"] if of("syscalls", stream.lines) else []
-        return {call["comm"].removeprefix("hangs-"): call for call in calls if call["kernel_stack"]}
+        return {_name(call): call for call in calls if call["kernel_stack"]}
 
-    stream.wait_for(lambda _: names <= set(found()), 60)
-    return found()
+    calls: dict[str, Line] = {}
+
+    def all_hang() -> bool:
+        calls.update(found())
+        return all(name in calls and calls[name]["name"] in HANGS_IN[name] for name in names)
+
+    stream.wait_for(lambda _: all_hang(), 60)
+    return {name: calls[name] for name in names}
+
+
+def _name(call: Line) -> str:
+    """Return which of those that hang it is; of the two threads of ``mutex`` the one that waits for the other."""
+    name: str = call["comm"].removeprefix("hangs-")
+    return name if call["tid"] == call["pid"] else f"{name}-thread"
 
 
 def awaited(call: Line) -> list[str]:
@@ -122,9 +149,9 @@ def awaited(call: Line) -> list[str]:
 @pytest.mark.guest
 def test_each_says_what_it_waits_for(tmp_path: Path) -> None:
     with Stream("--comm", "hangs-*", probes="syscalls") as stream, hanging(tmp_path) as said:
-        calls = waits(stream, {"sleep", "flock", "pipe", "tcp", "poll", "fifo", "child", "mutex"})
+        calls = waits(stream, {"sleep", "flock", "pipe", "tcp", "poll", "fifo", "child", "mutex-thread"})
         for name, call in calls.items():
-            if name in said and not name.startswith("mutex"):
+            if name in said:
                 assert call["pid"] == said[name]
             # The oracle: what the kernel says now. It hangs, so it is what it said then.
             stack = Path(f"/proc/{call['pid']}/task/{call['tid']}/stack").read_text()
@@ -132,7 +159,7 @@ def test_each_says_what_it_waits_for(tmp_path: Path) -> None:
             if call["fd"] is not None:
                 assert call["path"] == os.readlink(f"/proc/{call['pid']}/fd/{call['fd']}")
         children = Path(f"/proc/{said['child']}/task/{said['child']}/children").read_text().split()
-        mutex = next(call for call in last("syscalls", stream.lines)["in_flight"] if call["tid"] != call["pid"])
+        mutex = calls["mutex-thread"]
     assert calls["pipe"]["path"] == f"pipe:[{said['pipe-inode']}]"
     assert calls["tcp"]["peer"] == said["peer"]
     assert (calls["poll"]["peer"], calls["poll"]["more"]) == (said["peer"], 1), "the end that is elsewhere says most"
@@ -151,9 +178,9 @@ def test_in_namespaces_of_their_own_they_are_the_same_under_our_numbers(tmp_path
         Stream("--comm", "hangs-*", probes="syscalls") as stream,
         hanging(tmp_path, *through, arguments=("--lo",)) as said,
     ):
-        calls = waits(stream, {"flock", "tcp", "child", "mutex", "holder"})
+        calls = waits(stream, {"flock", "tcp", "child", "mutex-thread", "holder"})
         children = Path(f"/proc/{calls['child']['pid']}/task/{calls['child']['pid']}/children").read_text().split()
-        mutex = next(call for call in last("syscalls", stream.lines)["in_flight"] if call["tid"] != call["pid"])
+        mutex = calls["mutex-thread"]
     assert calls["child"]["pid"] != said["child"], "there it has another number"
     assert calls["tcp"]["peer"] == said["peer"]
     assert [str(one["pid"]) for one in calls["child"]["awaited"]] == children[1:]
