@@ -24,6 +24,8 @@ from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.readings import ReadingDecoder
 
+from .forked_start import ASKED_FOR, Started
+
 Line = dict[str, Any]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="BPF programs need root: sudo script/test")
@@ -55,7 +57,11 @@ class Stream:
         self.status: int | None = None
 
     def __enter__(self) -> Stream:
-        self._child = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._child: subprocess.Popen[str] | Started
+        if ASKED_FOR in os.environ:
+            self._child = Started(*self.command[3:])
+        else:
+            self._child = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.wait_for(lambda lines: {line["probe"] for line in of("probe", lines)} >= set(self.probes), _UP_S)

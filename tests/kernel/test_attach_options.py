@@ -166,6 +166,7 @@ def test_every_attach_option_is_tried() -> None:
 
 
 # One test for each, since under emulation they take so long that whoever waits wants a sign of life.
+@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", MOST_OPTIONS)
@@ -324,6 +325,7 @@ def test_every_attach_option_counts_attempts_that_seccomp_traps_or_kills(folder:
     assert (user["failed"], sum(row["errors"] for row in rows)) == (0, 0), "a signal is no error"
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", MOST_OPTIONS)

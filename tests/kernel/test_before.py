@@ -278,6 +278,7 @@ def test_who_is_seen_to_start_while_the_probe_goes_is_seen_to_end(
             live.source.toggle("execs")
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 def test_who_ends_while_the_probe_is_off_is_told_to_have_ended_and_who_lives_is_not(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "lives", LIVES, "-pthread")

@@ -76,6 +76,7 @@ def test_within_a_kind_any_value_does() -> None:
     assert [(row["uid"], row["execs"]) for row in rows] == [(WANTED_UID, 1), (OTHER_UID, 2)]
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 def test_across_kinds_all_must_match() -> None:
     with cgroup(f"{RUN}-a") as inside, Stream(

@@ -178,8 +178,7 @@ def test_a_thread_that_takes_its_dead_leaders_place_calls_under_its_process_id(t
 
 
 @pytest.mark.extremes
-@pytest.mark.guest
-@pytest.mark.parametrize("calls", [10, 1000])
+@pytest.mark.parametrize("calls", [pytest.param(10, marks=pytest.mark.guest), 1000])
 def test_a_process_goes_by_the_name_of_its_first_thread_and_a_thread_by_its_own(tmp_path: Path, calls: int) -> None:
     with (
         named(tmp_path, calls) as (child, tid),

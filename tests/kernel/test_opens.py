@@ -208,6 +208,7 @@ def test_every_open_is_what_strace_says(tmp_path: Path, opener: Path, options: t
     assert not of("lost", lines), "the kernel could not read the path that lies nowhere either"
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 def test_opens_of_other_abis_are_reported(opener: Path) -> None:
     with Stream("--comm", "opener", probes="opens") as stream:
@@ -278,8 +279,6 @@ def test_a_full_ring_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(told) + watched.lost("ring") == 20_000
 
 
-@pytest.mark.extremes
-@pytest.mark.guest
 def test_only_what_the_filter_matches_is_reported() -> None:
     name = "/no/such/file/{}".format
     with cgroup(f"ebpftop-opens-{os.getpid()}") as mine:

@@ -373,6 +373,7 @@ def test_programs_of_ebpftop_are_marked_and_have_their_whole_names() -> None:
     assert used == [probe.VIA, probe.STATISTICS, probe.LINKS, probe.OWNERS]
 
 
+@pytest.mark.extremes
 def test_when_it_cannot_be_read_any_more_it_fails_and_can_be_turned_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(_than: int) -> list[Counts]:
         raise BrokenPipeError(32, "the process that keeps root's rights has ended")
@@ -399,6 +400,7 @@ def test_in_a_container_it_says_whose_owners_are_not_seen(monkeypatch: pytest.Mo
     assert state.blind == (probe.OTHER_NAMESPACES,)
 
 
+@pytest.mark.extremes
 def test_without_the_right_it_fails_alone_and_says_what_helps() -> None:
     command = ["setpriv", "--bounding-set", "-sys_admin", sys.executable, "-m", "ebpftop", "stream"]
     done = subprocess.run(

@@ -134,6 +134,7 @@ def test_code_that_a_program_made_has_the_names_of_its_perf_map(program: Path) -
     assert stack[0].endswith(f"(perf-{process.pid}.map)")
 
 
+@pytest.mark.extremes
 def test_without_the_option_there_is_no_stack(program: Path) -> None:
     with Stream(*_TRACE[1:], probes="syscalls") as stream:
         subprocess.run([program], check=True)

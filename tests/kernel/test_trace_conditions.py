@@ -106,6 +106,7 @@ def test_all_conditions_of_an_item_must_hold_and_one_item_suffices(
     assert reported(program, trace) == expected
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 def test_a_condition_on_the_path_of_an_execve_holds_for_one_that_succeeds() -> None:
     with Stream("--pid", str(os.getpid()), "--trace", "execve:*/true", probes="syscalls") as stream:
@@ -115,6 +116,7 @@ def test_a_condition_on_the_path_of_an_execve_holds_for_one_that_succeeds() -> N
     assert [call["args"][0] for call in calls] == ['"/bin/true"']
 
 
+@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("trace", ["all:pid={}", "%file:pid={}:failed"])
 def test_a_process_is_traced_with_what_it_forks_and_nobody_else(program: Path, trace: str) -> None:

@@ -70,7 +70,7 @@ WAYS = (
     pytest.param("instance", marks=pytest.mark.guest),
     "raw_tracepoint",
     "trace_pipe",
-    pytest.param("filter", marks=pytest.mark.guest),
+    "filter",
 )
 
 

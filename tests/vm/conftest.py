@@ -16,6 +16,7 @@ from typing import TypeAlias
 import msgspec
 import pytest
 
+from tests.kernel.forked_start import ASKED_FOR
 from tests.kernel.support import CHECKED
 
 from . import arm64, guest, report
@@ -190,7 +191,8 @@ def _run_tests(name: str, marked: str) -> InnerTests:
     # `check` is run here because the matrix takes longer than the tests.
     check = out / "check.json"
     checking = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix --check {shlex.quote(str(check))}"
-    command = f"{checking}; {CHECKED}={shlex.quote(str(check))} {shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
+    variables = f"{ASKED_FOR}=1 {CHECKED}={shlex.quote(str(check))}"
+    command = f"{checking}; {variables} {shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
     finished = guest.run(tree, command, out, timeout_s=_left_s())
     return InnerTests(
         finished,

@@ -26,14 +26,14 @@ from .observe import EBPFTOP, Seen, observe
 from .results import Checked, Condition, Result, Trial, save
 
 CHECK_TIMEOUT_S = 240.0
-# Buffers and conditions of the rounds in which options are forced. The third has no BTF: options that need it are tried
-# before it, or in the last round if they are what a ladder takes by itself.
+# Buffers and conditions of the rounds in which options are forced. For the first one all programs are compiled, for the
+# last one a few; that takes longer than all else. The first one has no BTF: options that need it are tried later.
 _NEED_BTF = ("fentry", "fexit")
 _ROUNDS: Sequence[tuple[str, Condition]] = (
-    ("perf", WITH_HEADERS),
-    ("ring", BARE),
     ("perf", HEADERS_ONLY),
     ("ring", BARE),
+    ("ring", BARE),
+    ("ring", WITH_HEADERS),
 )
 
 
@@ -44,7 +44,7 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     yield from _judge(left_alone, dict.fromkeys(LADDERS), "ring", BARE)
 
     # Then every option by force, also the one taken by itself: one of each ladder at a time, through either buffer by
-    # turns. One round has headers too, one has nothing but them.
+    # turns. One round has nothing but headers, one has them too.
     options: dict[str, list[str]] = {}
     for option in left_alone.options():
         if option.ladder not in FOLLOWERS:
@@ -53,9 +53,10 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
                 options[option.ladder].append(option.via)
     for ladder, vias in options.items():
         if ladder in chosen:
-            if chosen[ladder].startswith(_NEED_BTF):
-                vias.extend([""] * (len(_ROUNDS) - 1 - len(vias)))
             vias.append(chosen[ladder])
+        vias.sort(key=lambda via: via.startswith(_NEED_BTF))
+        if vias and vias[0].startswith(_NEED_BTF):
+            vias.insert(0, "")
     for (buffer, condition), wanted in zip(_ROUNDS, itertools.zip_longest(*options.values()), strict=False):
         via = {ladder: option for ladder, option in zip(options, wanted, strict=True) if option}
         tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
