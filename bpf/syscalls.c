@@ -7,10 +7,12 @@
  * rt_sigreturn returns with number -1; execveat returns as execve. So calls are counted when they enter, and an exit
  * belongs to the call that its task entered last, whatever its number is.
  *
- * syscalls_caller.h: who calls. syscalls_traced.h: calls that are reported one by one; syscalls_conditions.h: which of
- * them; syscalls_values.h: the memory behind their arguments, syscalls_listed.h: lists in it; syscalls_walks.h: their files;
- * syscalls_stacks.h: where they were made; syscalls_before.h: what they will change; syscalls_returned.h: how that is put
- * together. syscalls_exit.h: how calls end; syscalls_groups.h: what cgroups and programs ask for.
+ * syscalls_caller.h: who calls. syscalls_slots.h: the slot of each call; syscalls_counts.h: what is counted of it,
+ * syscalls_processes.h: of whose calls; syscalls_families.h: handlers. syscalls_traced.h: calls that are reported one by one;
+ * syscalls_conditions.h: which of them; syscalls_values.h: the memory behind their arguments, syscalls_listed.h: lists in it;
+ * syscalls_walks.h: their files; syscalls_stacks.h: where they were made; syscalls_before.h: what they will change;
+ * syscalls_returned.h: how that is put together. syscalls_exit.h: how calls end; syscalls_groups.h: what cgroups and programs
+ * ask for.
  */
 #include "ebpftop.h"
 #include "budget.h"
@@ -31,35 +33,9 @@ enum parameter {
 #define KNOWS_USERS (PARAMETER(PROCESSES) || PARAMETER(GROUPS))
 
 #include "syscalls_caller.h"
-
-INLINE u32 log2_of(u64 n)
-{
-	u32 log = 0;
-
-#pragma unroll
-	for (u32 step = 32; step; step /= 2) {
-		u32 more = n >> step ? step : 0;
-
-		n >>= more;
-		log += more;
-	}
-	return log;
-}
-
-#define BUCKETS 44
-#define NO_SLOT 0xffffffff   /* a number that the table has no slot for */
-#define SKIPPED 0xfffffffe   /* a call that the filter does not match, or that is ignored */
-
-/* Where the calls of an ABI lie in the table: its native one first. x32 borrows most numbers of x86-64 and has its own
- * from 512 on. */
-#define SLOTS 1600
-#define NATIVE_SLOTS 512
-#define COMPAT_BASE 512
-#define COMPAT_SLOTS 512
-#define X32_BASE 1024
-#define X32_SLOTS 576
-
-enum family { FAMILY_EXEC, FAMILY_TIMER_CREATE, FAMILY_TIMER_DELETE, FAMILY_TIMER_OTHER, FAMILIES };
+#include "syscalls_slots.h"
+#include "syscalls_counts.h"
+#include "syscalls_processes.h"
 
 BPF_PROG_ARRAY(handlers, SLOTS);
 enum slow_path {
@@ -76,105 +52,6 @@ enum slow_path {
 enum enter_slow_path { ENTER_SLOW_PATH, ENTER_BEFORE, ENTER_VALUE, ENTER_STRINGS, ENTER_FILES, ENTER_SLOW_PATHS };
 BPF_PROG_ARRAY(enter_slow_path, ENTER_SLOW_PATHS);
 BPF_PROG_ARRAY(exit_slow_paths, SLOW_PATHS);
-
-/* Two programs count calls, so each has a field of its own: see ebpftop.h. `unentered`: counted when they return. */
-struct count {
-	u64 entered;
-	u64 unentered;
-};
-
-BPF_PERCPU_ARRAY(counts, struct count, SLOTS);
-BPF_PERCPU_ARRAY(families, u64, FAMILIES);
-
-/* Numbers that have no slot: the kernel answers ENOSYS, but the call was made. */
-struct other_call {
-	u32 abi;
-	u32 nr;
-};
-
-BPF_HASH(other_calls, struct other_call, u64, 1024);
-BPF_PERCPU_ARRAY(overflow, u64, 1);
-
-struct other_failure {
-	u32 abi;
-	u32 nr;
-	u32 error;
-	u32 unused;
-};
-
-BPF_HASH(other_failures, struct other_failure, u64, 1024);
-
-struct latency {
-	u64 total_ns;
-	u64 max_ns;
-	u64 ns[BUCKETS]; /* ns[i]: 2^i <= duration < 2^(i+1) */
-};
-
-BPF_PERCPU_ARRAY(latencies, struct latency, SLOTS);
-
-struct failure {
-	u32 slot;
-	u32 error;
-};
-
-BPF_TABLE("percpu_hash", struct failure, u64, failures, 8192);
-
-/* The latencies of the calls that failed: few calls ever do, so this is no array with a place for each. */
-struct failed_latency {
-	u64 ns[BUCKETS]; /* as in struct latency, which has them too */
-};
-
-BPF_TABLE("percpu_hash", u32, struct failed_latency, failed_latencies, 512);
-BPF_ARRAY(no_latency, struct failed_latency, 1); /* zeros; the stack has no room for them */
-
-/* A process is a pid and its start, since pids are reused; its calls as another user are counted separately. */
-struct process_call {
-	u64 start_ns;
-	u32 tgid;
-	u32 slot;
-	u32 uid;
-	u32 unused;
-};
-
-/* Bounded: the difference to `counts` is the calls of evicted entries. The loader sets the sizes of hash maps with 1. */
-struct process_count {
-	struct count count;
-	u64 errors;
-	u64 total_ns; /* of the calls that have returned; only with LATENCY */
-	u64 max_ns;
-	char comm[COMM_LEN];
-};
-
-BPF_TABLE("lru_percpu_hash", struct process_call, struct process_count, process_calls, 1);
-
-/* So user space knows without reading a map whether it should. Pairs that it did not delete were evicted. */
-enum pair_counter { PAIRS_MADE, PROCESSES_ENDED, PAIR_COUNTERS };
-BPF_PERCPU_ARRAY(pair_counters, u64, PAIR_COUNTERS);
-
-struct process {
-	u64 start_ns;
-	u32 tgid;
-	u32 unused;
-};
-
-/* Processes that ended: their pairs change no more. User space reads them a last time, and deletes both. If there is no
- * room here, the pairs stay until they are evicted. */
-BPF_HASH(ended_processes, struct process, u32, 1);
-
-/*
- * The new names of processes that were renamed: each in the place that its identity leads to, where it may replace
- * another. So nothing is searched or evicted at an exec. `sum` is over name and identity: whoever reads it knows whether
- * they belong together, also if somebody writes at that moment.
- */
-#define NAME_PLACE_BITS 15
-
-struct process_name {
-	char comm[COMM_LEN];
-	u64 start_ns;
-	u64 sum; /* src/ebpftop/probes/syscall_processes.py adds up the same */
-};
-
-BPF_ARRAY(process_names, struct process_name, 1);
 
 /*
  * The call that the task on this CPU is in, whether the filter matches it or not. If a task leaves the CPU in the
@@ -228,147 +105,6 @@ BPF_ARRAY(call_facts, u32, SLOTS);
 #include "syscalls_stacks.h"
 #include "syscalls_walks.h"
 #include "syscalls_before.h"
-
-INLINE u32 slot_of(u64 nr, bool compat)
-{
-	if (compat)
-		return nr < COMPAT_SLOTS ? COMPAT_BASE + nr : NO_SLOT;
-	if (nr < NATIVE_SLOTS)
-		return nr;
-#ifdef HAVE_X32
-	if (nr & X32_BIT && (nr & ~X32_BIT) < X32_SLOTS)
-		return X32_BASE + (nr & ~X32_BIT);
-#endif
-	return NO_SLOT;
-}
-
-INLINE struct other_call other_call_of(u64 nr, bool compat)
-{
-	struct other_call key = {.abi = compat ? ABI_COMPAT : ABI_NATIVE, .nr = nr};
-
-#ifdef HAVE_X32
-	/* -1 has the bit too, but is not an x32 call. */
-	if (!compat && key.nr >> 30 == 1) {
-		key.abi = ABI_X32;
-		key.nr &= ~X32_BIT;
-	}
-#endif
-	return key;
-}
-
-INLINE void count_other(u64 nr, bool compat)
-{
-	struct other_call key = other_call_of(nr, compat);
-	u64 none = 0;
-	u64 *count = other_calls.lookup_or_try_init(&key, &none);
-
-	if (count) {
-		__sync_fetch_and_add(count, 1);
-		return;
-	}
-	u32 zero = 0;
-
-	count = overflow.lookup(&zero);
-	if (count)
-		__sync_fetch_and_add(count, 1);
-}
-
-INLINE struct process_call process_call_of(const struct caller *caller, u32 slot)
-{
-	return (struct process_call){
-		.start_ns = caller->start_ns,
-		.tgid = caller->tgid,
-		.slot = slot,
-		.uid = caller->uid,
-	};
-}
-
-/* A thread may have a name of its own; a process has the name of its first thread. */
-INLINE void copy_process_comm(char *to, const struct caller *caller)
-{
-	void *leader = read_pointer(caller->task, OFF_TASK_GROUP_LEADER);
-
-	bpf_probe_read_kernel(to, COMM_LEN, (char *)leader + OFF_TASK_COMM);
-}
-
-/*
- * raw tracepoint task_rename (task, new name): an execve, prctl, or a write to /proc/PID/comm. A pair of
- * process and call keeps the name of the first call. So if a shell became a server, its older pairs would still have the
- * shell's name.
- */
-int name_on_task_rename(struct bpf_raw_tracepoint_args *ctx)
-{
-	char *task = (char *)ctx->args[0];
-	u64 comm[2] = {};
-
-	if (read_pointer(task, OFF_TASK_GROUP_LEADER) != task)
-		return 0; /* only a thread */
-	u64 start_ns = read_u64(task, OFF_TASK_START_BOOTTIME);
-	u64 tgid = read_u32(task, OFF_TASK_TGID);
-	u32 place = (start_ns + tgid) * 0x9e3779b97f4a7c15 >> (64 - NAME_PLACE_BITS);
-	struct process_name *name = process_names.lookup(&place);
-
-	if (!name)
-		return 0;
-	bpf_probe_read_kernel_str((char *)comm, COMM_LEN, (void *)ctx->args[1]);
-	((u64 *)name->comm)[0] = comm[0];
-	((u64 *)name->comm)[1] = comm[1];
-	name->start_ns = start_ns;
-	name->sum = start_ns + tgid + comm[0] + 3 * comm[1];
-	return 0;
-}
-
-INLINE void count_pairs(u32 which)
-{
-	u64 *count = pair_counters.lookup(&which);
-
-	if (count)
-		__sync_fetch_and_add(count, 1);
-}
-
-/* raw tracepoint sched_process_exit: of the last thread, all others have counted their calls. If two end at once, both
- * may come as the last. */
-int pairs_on_sched_process_exit(void *ctx)
-{
-	char *task = current_task();
-	struct process key = {};
-	u32 ended = 1;
-
-	if (load_u32(load_pointer(task, OFF_TASK_SIGNAL), OFF_SIGNAL_LIVE))
-		return 0;
-	key.start_ns = load_u64(load_pointer(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME);
-	key.tgid = load_u32(task, OFF_TASK_TGID);
-	ended_processes.update(&key, &ended);
-	count_pairs(PROCESSES_ENDED);
-	return 0;
-}
-
-INLINE void count_process(const struct caller *caller, u32 slot, struct count one)
-{
-	struct process_call key = process_call_of(caller, slot);
-	struct process_count *count = process_calls.lookup(&key);
-
-	if (!count) {
-		struct process_count first = {.count = one};
-
-		copy_process_comm(first.comm, caller);
-		if (!process_calls.insert(&key, &first)) {
-			count_pairs(PAIRS_MADE);
-			return;
-		}
-		/* Another thread of the process was first. */
-		count = process_calls.lookup(&key);
-		if (!count)
-			return;
-	}
-	/* Now and then, for processes whose name was replaced in `process_names`. */
-	if (!((one.entered ? count->count.entered : count->count.unentered) & 63))
-		copy_process_comm(count->comm, caller);
-	if (one.entered)
-		count->count.entered += 1;
-	else
-		count->count.unentered += 1;
-}
 
 /* What every handler but `ignore` does: count, and remember when the call began. */
 INLINE void entered(const struct caller *caller, u32 slot, u32 is_traced)
@@ -505,50 +241,7 @@ int handle_trace(struct enter_ctx *ctx)
 
 #include "syscalls_entered.h"
 
-/* ---- Handlers of families: programs and timers. BCC's own bpf_trace_printk cannot stand in a macro. ---- */
-
-#define PRINTK(text)                                   \
-	if (PARAMETER(PRINTK)) {                       \
-		char line[] = text;                    \
-		bpf_trace_printk_(line, sizeof(line)); \
-	}
-
-INLINE int handle_family(struct enter_ctx *ctx, u32 family)
-{
-	struct caller caller = CURRENT_CALLER(ctx);
-	u64 *count = families.lookup(&family);
-
-	if (count)
-		*count += 1;
-	if (caller.task)
-		entered(&caller, slot_of(ENTER_NR(ctx), caller.compat), 0);
-	return 0;
-}
-
-int handle_exec(struct enter_ctx *ctx)
-{
-	PRINTK("Executing a program");
-	return handle_family(ctx, FAMILY_EXEC);
-}
-
-int handle_timer_create(struct enter_ctx *ctx)
-{
-	PRINTK("Creating a timer");
-	return handle_family(ctx, FAMILY_TIMER_CREATE);
-}
-
-int handle_timer_delete(struct enter_ctx *ctx)
-{
-	PRINTK("Deleting a timer");
-	return handle_family(ctx, FAMILY_TIMER_DELETE);
-}
-
-int handle_timer_other(struct enter_ctx *ctx)
-{
-	PRINTK("Some other timer operation");
-	return handle_family(ctx, FAMILY_TIMER_OTHER);
-}
-
+#include "syscalls_families.h"
 #include "syscalls_listed.h"
 #include "syscalls_returned.h"
 #include "syscalls_exit.h"

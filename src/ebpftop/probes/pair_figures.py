@@ -1,4 +1,4 @@
-"""What the kernel counted of a pair of process and call: the values of the map `process_calls` of bpf/syscalls.c."""
+"""What the kernel counted of a pair of process and call: the values of `process_calls` (bpf/syscalls_processes.h)."""
 
 from __future__ import annotations
 

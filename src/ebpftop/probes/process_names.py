@@ -1,4 +1,4 @@
-"""Names that processes gave themselves, in the map that bpf/syscalls.c keeps of them."""
+"""Names that processes gave themselves, in the map that bpf/syscalls_processes.h keeps of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the maps of bpf/syscalls.c: the totals of each call, and the calls in progress."""
+"""Reads the maps of bpf/syscalls_counts.h: the totals of each call, and the calls in progress."""
 
 from __future__ import annotations
 

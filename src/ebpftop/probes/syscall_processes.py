@@ -1,4 +1,4 @@
-"""Which process makes which call: reads the bounded map of bpf/syscalls.c from process and call to counts.
+"""Which process makes which call: reads the bounded map of bpf/syscalls_processes.h from process and call to counts.
 
 A reading costs by what changed. The map has only pairs of running processes: those of a process that ended are read a
 last time, added to the sums, and deleted. What lists the busiest compares only pairs that grew with the least of those

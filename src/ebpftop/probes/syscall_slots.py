@@ -1,4 +1,4 @@
-"""Which slot of the tail-call table belongs to which call: the layout of bpf/syscalls.c."""
+"""Which slot of the tail-call table belongs to which call: the layout of bpf/syscalls_slots.h."""
 
 from __future__ import annotations
 
