@@ -94,6 +94,9 @@ def test_the_whole_machine() -> None:
     machine = read(reading(1, busy=1), reading(2, busy=3, queued=1), reading(3, busy=4, queued=3)).machine
     assert machine is not None
     assert (machine.cpus, round(machine.running, 3), round(machine.queued, 3), machine.seconds) == (2, 0.667, 1.0, 3)
+    machine = read(reading(1, queued=5), reading(2, queued=3)).machine
+    assert machine is not None
+    assert machine.queued == 2.5, "what is less than before is no negative time"
 
 
 def flight(tid: int = 7, name: str = "read", nr: int = 0, **more: object) -> InFlight:
@@ -118,6 +121,7 @@ HELD = flight(8, "futex", 202, lock="0x10", awaited=(Awaited(pid=9, comm="b"),))
         (row(0, 0, 1, thread("running")), (PEER,), ""),
         (row(0.9, 0, 0.1, thread("blocked", nr=0, call="read")), (PEER,), "on CPU"),
         (row(0.9, 0, 0.1, thread("blocked", 8, 202, "futex")), (HELD,), "lock 0x10 ← b 9"),
+        (row(0.4, 0.2, 0.4, thread("blocked", nr=0, call="read")), (PEER,), "on CPU"),
         (row(0.4, 0, 0.6, thread("blocked", nr=0, call="read")), (), "read"),
         (row(0, 0, 1, thread("stopped")), (), "stopped by a signal"),
         (row(0, 0, 1, thread("blocked"), thread("blocked", 8, 202, "futex")), (HELD,), "lock 0x10 ← b 9"),
@@ -166,7 +170,7 @@ def test_the_chain_says_since_when_and_whether_that_is_a_lower_bound() -> None:
     assert text(thread("blocked", nr=0, call="read", since_s=16)) == "a 7 read  4.0s  woken by b 9, 1 time in 20.0s"
     assert "  >20.0s" in text(thread("blocked", since_s=0))
     assert "read fd 3 → tcp 10.0.0.7:5432  9.0s" in text(thread("blocked", nr=0, call="read", since_s=19), PEER)
-    assert "no signal ends it" in text(thread("uninterruptible", since_s=16))
+    assert "at most SIGKILL ends it" in text(thread("uninterruptible", since_s=16))
 
 
 def test_who_woke_it() -> None:
@@ -210,7 +214,7 @@ def test_the_sheet_says_of_what_time_each_figure_is() -> None:
         "2 irq a timer or a device",
         "58 others",
         "and 2 more threads",
-        "no signal ends it (D in ps): mostly it waits for a disk or a file server",
+        "at most SIGKILL ends it (D in ps): a disk or a file server, mostly",
     ):
         assert line in lines, text
 
@@ -228,7 +232,7 @@ def test_readings_that_are_far_apart_are_no_ten_seconds() -> None:
     model = read(reading(60, row(30, 0, 30), busy=60), reading(120, row(30, 0, 90), busy=180))
     assert model.machine is not None
     assert (model.machine.seconds, only(model).seconds, only(model).running) == (60, 60, 0.0)
-    often = read(*(reading(at * 1.04, row(0, 0, 0)) for at in range(1, 30)))
+    often = read(*(reading(at * 1.06, row(0, 0, 0)) for at in range(1, 30)))
     assert often.machine is not None
     assert (often.machine.seconds, only(often).seconds) == (10, 10)
 
@@ -247,3 +251,98 @@ def test_wake_ups_are_of_the_last_ten_seconds_and_begin_anew_with_the_probe() ->
     assert only(model).wakeups == 5
     model.feed(Batch("states", 1021, (reading(21, row(0, 0, 1, wakeups=2), since=1),)))
     assert only(model).wakeups == 2
+
+
+def test_totals_of_one_process_that_go_back_begin_anew() -> None:
+    def calls(ns: int) -> tuple[BlockedCall, ...]:
+        return (BlockedCall(abi="x86_64", nr=0, syscall="read", ns=ns, max_ns=ns, count=1),)
+
+    model = read(reading(8, row(4, 0, 4, wakeups=9, blocked=calls(4 * S))), reading(9, row(5, 0, 4, wakeups=9)))
+    model.feed(Batch("states", 1010, (reading(10, row(0.5, 0, 0.5, wakeups=2, blocked=calls(S // 2))),)))
+    waiter = only(model)
+    assert (waiter.running, waiter.blocked, waiter.wakeups) == (0.5, 0.5, 2)
+    assert waiter.most_blocked is not None, "what it was blocked in began anew, too"
+    assert waiter.letters(1010) == "·········r"
+
+
+READ_0 = thread("blocked", nr=0, call="read")
+DISK = thread("uninterruptible", 9, 1, "write")
+LOCK = thread("blocked", 8, 202, "futex")
+WRITES = flight(9, "write", 1, path="/mnt/a")
+NOBODY_S = flight(8, "futex", 202, lock="0x10")
+
+
+@pytest.mark.parametrize(
+    ("now", "calls", "chosen", "urgency"),
+    [
+        ((READ_0, LOCK, DISK), (HELD,), DISK, 3),
+        ((READ_0, LOCK), (HELD,), LOCK, 2),
+        ((thread("blocked", nr=0, call="ppoll"), READ_0), (PEER,), None, 2),
+        ((thread("blocked", 8, 202, "futex"),), (NOBODY_S,), LOCK, 1),
+        ((READ_0,), (), READ_0, 1),
+        ((thread("blocked"),), (), thread("blocked"), 0),
+        ((), (), None, 0),
+    ],
+)
+def test_which_thread_says_most_and_how_much(
+    now: tuple[ThreadNow, ...], calls: tuple[InFlight, ...], chosen: ThreadNow | None, urgency: int
+) -> None:
+    model = read(reading(1, row(0, 0, 1, *now)))
+    model.connect(calls)
+    assert only(model).urgency == urgency
+    if chosen is not None or not now:
+        assert only(model).thread == chosen
+
+
+def test_a_call_is_that_of_its_thread_also_if_no_signal_ends_it() -> None:
+    model = read(reading(1, row(0, 0, 1, READ_0, DISK)))
+    model.connect((flight(6, fd=1, path="/of/another"), WRITES))
+    assert only(model).call_of(DISK) == WRITES
+    assert only(model).call_of(READ_0) is None
+    assert most_on(only(model), model.machine) == "write /mnt/a"
+
+
+def test_who_waits_for_itself_waits_for_nobody_else() -> None:
+    model = read(reading(1, row(0, 0, 1, LOCK)))
+    model.connect((flight(8, "futex", 202, lock="0x10", awaited=(Awaited(pid=7, comm="a"), Awaited(pid=9, comm="b"))),))
+    assert only(model).awaited == 9
+    model.connect((flight(8, "futex", 202, lock="0x10", awaited=(Awaited(pid=7, comm="a"),)),))
+    assert only(model).awaited is None
+    model.connect(())
+    assert only(model).awaited is None
+    assert only(model).calls == (), "what was in flight before is not now"
+
+
+def test_a_call_from_before_the_probe_was_attached_has_lasted_at_least_so_long() -> None:
+    model = read(reading(20, row(0, 0, 20, READ_0)))
+    model.connect((flight(before=True),))
+    assert model.latest is not None
+    assert only(model).waited(READ_0, model.latest) == (9 * S, True)
+
+
+def test_what_begins_anew_is_not_what_went_on_though_its_totals_are_larger() -> None:
+    again = read(reading(8, row(1, 0, 7), busy=1), reading(12, row(3, 0, 8), since=4, busy=2))
+    assert (only(again).running, only(again).seconds) == (0.75, 4)
+    back = read(reading(20, row(1, 0, 7), busy=1), reading(10, row(3, 0, 8), since=30, busy=15))
+    assert only(back).running == pytest.approx(0.1)
+    assert only(back).seconds == 30
+    assert back.machine is not None
+    assert back.machine.running == 0.25
+
+
+def test_a_probe_that_is_on_already_begins_nothing_anew() -> None:
+    model = read(reading(8, row(8, 0, 0)))
+    model.feed(Batch("states", 1008, (Probe(time=1008, probe="states", state="on", via="raw", reason=None),)))
+    model.feed(Batch("states", 1009, (reading(9, row(8, 0, 1)),)))
+    assert only(model).running == pytest.approx(8 / 9)
+
+
+def test_a_pid_that_is_used_again_is_another_process() -> None:
+    ended = row(1, 0, 4, ended=True)
+    model = read(reading(5, row(1, 0, 4)), reading(6, ended, row(1.5, 0, 4.5, start_ns=5 * S)))
+    assert len(model.waiters) == 2
+    found = model.find(7)
+    assert found is not None
+    assert (found.row.start_ns, found.running) == (5 * S, 1.5)
+    model.feed(Batch("states", 1007, (reading(7, row(2, 0, 5, start_ns=6 * S)),)))
+    assert (only(model).running, model.find(8)) == (2.0, None)

@@ -99,8 +99,8 @@ class MachineStates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The whole machine, whatever the filter matches, ebpftop itself included.
 
     `runnable_ns` is how long threads waited for a CPU, all together; divided by the time that passed it is how many
-    did on average. The others are the threads that are running, runnable and blocked now; of those blocked,
-    `uninterruptible` cannot be ended by a signal. Threads of the kernel that never ran meanwhile are not among them.
+    did on average. The others are the threads that are running, runnable and blocked now; of those blocked, at most
+    SIGKILL ends the wait of `uninterruptible`. Threads of the kernel that never ran meanwhile are not among them.
     """
 
     cpus: tuple[CpuStates, ...]

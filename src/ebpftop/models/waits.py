@@ -182,7 +182,7 @@ class Waiter:
 
     @property
     def urgency(self) -> int:
-        """How much it says that it is blocked: 3 if no signal ends it, 0 if nothing is known of what it waits for.
+        """How much it says that it is blocked: 3 if at most SIGKILL ends that, 0 if nothing is known of the wait.
 
         2: a thread holds a lock that it wants, or it is in a call that is not meant to wait.
         """

@@ -63,7 +63,7 @@ def chain_of(waiter: Waiter, machine: Machine | None, latest: States) -> list[Sp
         ns, is_least = waiter.waited(now, latest)
         spans.append(Span(f"  {at_least(ns, lower_bound=is_least)}", "" if now.state == "running" else wait_look(ns)))
         if now.state == "uninterruptible":
-            spans.append(Span("  no signal ends it", "signal"))
+            spans.append(Span("  at most SIGKILL ends it", "signal"))
     woken = woken_text(row, latest.duration_s)
     return [*spans, Span(f"  {woken}", "dim")] if woken else spans
 

@@ -16,7 +16,7 @@ _A_LOT = 0.005
 
 
 def mark(waiter: Waiter) -> Span:
-    """Return the sign in front of a process: ``!`` if no signal ends the wait of a thread of it."""
+    """Return the sign in front of a process: ``!`` if at most SIGKILL ends the wait of a thread of it."""
     if any(thread.state == "uninterruptible" for thread in waiter.row.now):
         return Span("!", "bad")
     return Span(" ")
@@ -82,8 +82,8 @@ def wait_columns(machine: Callable[[], Machine | None]) -> tuple[Column[Waiter],
             whole=lambda w, _: (Span(f"{w.row.comm} {w.row.pid}"),),
             sort=lambda w: w.row.comm,
             value=lambda w, _: w.row.comm,
-            about="Its name and pid. ! in front: no signal ends the wait of one of its threads; mostly it waits for a "
-            "disk or a file server.",
+            about="Its name and pid. ! in front: at most SIGKILL ends the wait of one of its threads; mostly it is for "
+            "a disk or a file server.",
             exported="comm",
         ),
         Column(

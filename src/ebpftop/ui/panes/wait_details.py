@@ -15,6 +15,8 @@ _INTERRUPTS = {
     "irq": "a timer or a device",
     "interrupt": "the network, a disk, a timer or a device",
 }
+_PARENTS = ("vfork", "clone", "clone3")
+"""Calls that wait, uninterruptibly, for the child that they made."""
 _STATES = {
     "running": "running",
     "runnable": "queued",
@@ -71,7 +73,8 @@ def _thread(sheet: Sheet, model: WaitsModel, waiter: Waiter, thread: ThreadNow) 
         (f" {target_text(call)}" if call is not None else "", "$primary"),
     )
     if thread.state == "uninterruptible":
-        sheet.line(("         no signal ends it (D in ps): mostly it waits for a disk or a file server", "$dim"))
+        awaited = "its child must exec or end" if what in _PARENTS else "a disk or a file server, mostly"
+        sheet.line((f"         at most SIGKILL ends it (D in ps): {awaited}", "$dim"))
     if call is not None and call.kernel_stack:
         stack = call.kernel_stack
         sheet.laid_out(lambda width: [[("         in the kernel ", "$dim"), (stack_text(stack, width - 24), "")]])
