@@ -17,6 +17,8 @@ import pytest
 
 from ebpftop.kernel.root_helper import RootHelper
 from ebpftop.kernel.waiting import Question
+from ebpftop.probes.waiting_calls import question_of
+from ebpftop.syscalls import abi as abis
 from tests.kernel.support import Line, Stream, last, needs_root, of
 
 pytestmark = needs_root
@@ -235,3 +237,43 @@ def test_all_descriptors_of_an_epoll_set_are_counted(tmp_path: Path) -> None:
         finally:
             program.kill()
             helper.close()
+
+
+SPAWN = """
+import os, sys
+os.mkfifo(sys.argv[1])
+sleeper = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "600")
+print(sleeper, flush=True)
+os.posix_spawnp("sleep", ["sleep", "600"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])
+"""
+
+
+def stack_of(pid: str) -> str:
+    return Path(f"/proc/{pid}/stack").read_text()
+
+
+def test_who_waits_for_a_child_to_run_a_program_says_for_which(tmp_path: Path) -> None:
+    helper = RootHelper(tmp_path)
+    place = str(tmp_path / "never-written")
+    spawner = subprocess.Popen(
+        [sys.executable, "-c", SPAWN, place], stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    try:
+        assert spawner.stdout is not None
+        other = spawner.stdout.readline().strip()
+        children = Path(f"/proc/{spawner.pid}/task/{spawner.pid}/children")
+        until_s = time.monotonic() + 60
+        while len(found := children.read_text().split()) < 2 or "fifo_open" not in stack_of(found[-1]):
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+        abi = abis.native_abi(os.uname().machine)
+        nr = int(Path(f"/proc/{spawner.pid}/syscall").read_text().split()[0])
+        answers = helper.waits([Question(spawner.pid, spawner.pid, nr, *question_of(abi, abis.name(abi, nr)))])
+        assert answers is not None
+        (wait,) = answers[0]
+        assert wait is not None
+        assert [str(one.pid) for one in wait.awaited] == [pid for pid in found if pid != other]
+    finally:
+        os.killpg(spawner.pid, 9)
+        spawner.wait()
+        helper.close()

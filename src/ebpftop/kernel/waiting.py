@@ -24,7 +24,7 @@ from ebpftop.kernel.sockets import SocketTables
 ASKED_MAX = 32
 """Threads of one `WaitReader.ask`."""
 
-KINDS = ("none", "file", "connect", "poll", "select", "epoll", "futex", "child", "waitid", "lock", "path")
+KINDS = ("none", "file", "connect", "poll", "select", "epoll", "futex", "child", "waitid", "vfork", "lock", "path")
 """How a call says what it waits for; "none": it does not."""
 
 _AWAITED_MAX = 4
@@ -346,6 +346,19 @@ def _waitid(process: _Process, registers: Sequence[int], _argument: int) -> Wait
     return _children_by(process, {_P_ALL: -1, _P_PID: number, _P_PGID: -number}[which]) if which <= _P_PGID else Wait()
 
 
+def _vfork(process: _Process, _registers: Sequence[int], _argument: int) -> Wait:
+    """Return the child that has the memory of a thread until it runs a program or ends: vfork(2), posix_spawn(3).
+
+    It is the newest one of the thread, which makes no other meanwhile; adopted ones have memory of their own.
+    """
+    ours = _read(f"{process.task}/statm", 256)
+    for child in reversed(_read(f"{process.task}/children", 1 << 16).split()):
+        with suppress(OSError):
+            if _read(f"/proc/{int(child):d}/statm", 256) == ours:
+                return Wait(awaited=_named([int(child)]))
+    return Wait()
+
+
 def _other_ends(process: _Process, fd: int, path: bytes) -> Iterator[Awaited]:
     """Yield who has the other end of a pipe, among parent, children and siblings: others are not searched.
 
@@ -436,6 +449,7 @@ _READ: dict[str, Callable[[_Process, Sequence[int], int], Wait]] = {
     "futex": _futex,
     "child": _child,
     "waitid": _waitid,
+    "vfork": _vfork,
     "lock": _lock,
     "path": _path,
 }

@@ -32,10 +32,11 @@ _KINDS = {
     "futex": ("futex", "futex_time64"),
     "child": ("wait4", "waitpid"),
     "waitid": ("waitid",),
+    "vfork": ("vfork", "clone", "clone3"),  # the others do not wait
     "lock": ("flock", "fcntl", "fcntl64"),
 }
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
-_CHANGES = frozenset(("child", "waitid", "lock"))
+_CHANGES = frozenset(("child", "waitid", "vfork", "lock"))
 """Kinds whose answer may name other processes later, though it names none now."""
 
 
