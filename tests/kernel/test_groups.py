@@ -19,7 +19,7 @@ from ebpftop.core.group_records import OTHER_COMM, OTHER_ID, CgroupRow, Cgroups,
 from ebpftop.core.records import Lost, Record
 from ebpftop.core.user_records import OTHER_UID
 from ebpftop.filters.spec import Filter
-from ebpftop.kernel import root_helper
+from ebpftop.kernel import root_work
 from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.container_names import ContainerNames
 from ebpftop.kernel.defines import kernel_version
@@ -326,7 +326,7 @@ def test_a_container_has_its_state_and_its_engine_s_name(
     lists = tmp_path / "var/lib/containers/storage/overlay-containers"
     lists.mkdir(parents=True)
     (lists / "containers.json").write_text(f'[{{"id": "{CONTAINER}", "names": ["web\\u001b[31m"]}}]')
-    monkeypatch.setattr(root_helper, "ContainerNames", lambda: ContainerNames(tmp_path))
+    monkeypatch.setattr(root_work, "ContainerNames", lambda: ContainerNames(tmp_path))
     with watching() as watched, cgroup(f"{RUN}/libpod-{CONTAINER}.scope") as folder, asleep(folder):
         subprocess.run([does, folder, "1", "0", "0"], check=True)
         row = watched.cgroup(folder)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.kernel.capabilities import Cap
-from ebpftop.kernel.root_helper import KEPT
+from ebpftop.kernel.root_child import KEPT
 from ebpftop.lifecycle.invoker import nobody
 from tests.kernel.privilege_program import threads
 from tests.kernel.support import Stream, needs_root, of

@@ -16,7 +16,8 @@ from ebpftop.kernel import bpf_objects, bpf_programs, bpf_syscall, clocks
 from ebpftop.kernel.bpf_objects import LinkFacts
 from ebpftop.kernel.bpf_syscall import MapInfo, Program
 from ebpftop.kernel.mappings import mappings_of
-from ebpftop.kernel.root_helper import CGROUPS_MAX, CONTAINERS_MAX, THREADS_MAX, RootHelper
+from ebpftop.kernel.root_helper import RootHelper
+from ebpftop.kernel.root_work import CGROUPS_MAX, CONTAINERS_MAX, THREADS_MAX
 from ebpftop.kernel.waiting import ASKED_MAX
 from tests.kernel.support import needs_root
 from tests.kernel.workload_context import OTHER_UID

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("bcc")
 
 from ebpftop.kernel import maps
-from ebpftop.kernel.root_helper import NOT_READABLE, RootWork
+from ebpftop.kernel.root_work import NOT_READABLE, RootWork
 from ebpftop.probes import entered_before
 from ebpftop.probes.entered_before import EnteredBefore
 from ebpftop.probes.syscall_slots import Slots

@@ -16,7 +16,7 @@ from ebpftop.core.user_records import OTHER_UID
 from ebpftop.kernel import cgroups, maps
 from ebpftop.kernel.cgroups import Hierarchy
 from ebpftop.kernel.loader import Module
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.probes import group_totals
 from ebpftop.probes.cgroup_facts import CgroupKey, CgroupTable
 from ebpftop.probes.group_rows import GroupRows, figures

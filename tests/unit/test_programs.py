@@ -19,7 +19,7 @@ from ebpftop.kernel.bpf_names import attach_word, cgroup_attach_types, map_type,
 from ebpftop.kernel.bpf_objects import Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.device_programs import DeviceProgram
 from ebpftop.kernel.errors import BtfError
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.models.held import Held
 from ebpftop.probes import program_facts, program_places
 from ebpftop.probes.pacing import Pace

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ebpftop.core.syscall_records import Syscall
 from ebpftop.kernel import mappings, process_files, symbol_table
 from ebpftop.kernel.elf_symbols import ElfSymbols
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.symbol_table import SymbolTable, perf_map
 from ebpftop.probes import stack_names, stack_worker
 from ebpftop.probes.stack_names import UNKNOWN, StackNames

@@ -16,7 +16,7 @@ import pytest
 from ebpftop.cli.commands import parser
 from ebpftop.cli.main import main
 from ebpftop.commands import kernel_options, live
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.lifecycle import terminal
 from ebpftop.lifecycle.limits import LIVE_SCREEN
 from ebpftop.sources.live_options import Options

@@ -10,7 +10,7 @@ import pytest
 from ebpftop.kernel import attach
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.dispatch import SYSCALLS
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.probes.base import Context
 from ebpftop.probes.syscall_options import enter_option, returns_option, shared_tracepoints
 from ebpftop.probes.user_names import UserNames

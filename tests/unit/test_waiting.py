@@ -12,7 +12,7 @@ import pytest
 
 from ebpftop.core.syscall_records import Awaited, InFlight
 from ebpftop.kernel import sockets, waiting
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.waiting import Question, Wait, WaitReader
 from ebpftop.models.wait_text import brief_target, target_text
 from ebpftop.probes import waiting_calls

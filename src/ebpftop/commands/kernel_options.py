@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import capabilities, compile_helper, tracefs
-from ebpftop.kernel.root_helper import RootHelper, RootWork
+from ebpftop.kernel.root_helper import RootHelper
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.lifecycle import limits, stdio
 from ebpftop.probes.registry import registry
 from ebpftop.settings.values import NO_ENVIRONMENT

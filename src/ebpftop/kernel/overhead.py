@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from ebpftop.core.records import Cost
 from ebpftop.kernel import bpf_syscall
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 
 _EVERY_S = 2.0
 _SAMPLE_S = 0.1

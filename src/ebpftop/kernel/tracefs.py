@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ebpftop.kernel.mount_namespace import leave_shared_mounts, mount
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.threads import has_ended
 from ebpftop.lifecycle import leftovers
 

@@ -24,7 +24,7 @@ from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Dispatch, Module
 from ebpftop.kernel.maps import Map
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.probes.trace_conditions import Followed, NoProcesses
 from ebpftop.probes.user_names import UserNames
 from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT

@@ -17,7 +17,7 @@ from ebpftop.core.escape import escape
 from ebpftop.core.group_records import ContainerState, HierarchyName
 from ebpftop.kernel import cgroups, maps
 from ebpftop.kernel.container_names import is_container_id
-from ebpftop.kernel.root_helper import CONTAINERS_MAX, RootWork
+from ebpftop.kernel.root_work import CONTAINERS_MAX, RootWork
 from ebpftop.probes.pacing import Pace
 
 MADE_PATH_LEN = 512  # struct made_path of bpf/syscalls_groups.h

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from ebpftop.core.records import Attempt
 from ebpftop.kernel import maps
-from ebpftop.kernel.root_helper import NOT_READABLE, THREADS_MAX, RootWork
+from ebpftop.kernel.root_work import NOT_READABLE, THREADS_MAX, RootWork
 from ebpftop.kernel.threads import in_first_pid_namespace, stat_fields
 from ebpftop.probes.procfs import pids
 from ebpftop.probes.syscall_slots import Call, Slots

@@ -19,7 +19,7 @@ from ebpftop.kernel.bpf_holders import Holder
 from ebpftop.kernel.bpf_names import cgroup_attach_types, map_type, program_type
 from ebpftop.kernel.bpf_objects import FACTS_MAX, LinkFacts, ProgramFacts
 from ebpftop.kernel.errors import BtfError
-from ebpftop.kernel.root_helper import CGROUPS_MAX, RootWork
+from ebpftop.kernel.root_work import CGROUPS_MAX, RootWork
 from ebpftop.probes import program_places
 from ebpftop.probes.pacing import Pace
 

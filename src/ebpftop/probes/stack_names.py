@@ -20,7 +20,7 @@ from ebpftop.core.escape import escape
 from ebpftop.kernel.elf_symbols import ElfSymbols
 from ebpftop.kernel.mappings import Mapping, mapping_at, mappings_of
 from ebpftop.kernel.process_files import open_regular
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.symbol_table import SymbolTable, kernel_symbols, perf_map
 from ebpftop.probes.traced_calls import RawStacks
 

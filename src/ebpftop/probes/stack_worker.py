@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ebpftop.core.syscall_records import Syscall
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.probes.stack_names import StackNames
 from ebpftop.probes.traced_calls import RawStacks
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ebpftop.core.process_records import TICK_NS
 from ebpftop.kernel import clocks
-from ebpftop.kernel.root_helper import THREADS_MAX, RootWork
+from ebpftop.kernel.root_work import THREADS_MAX, RootWork
 from ebpftop.kernel.threads import in_first_pid_namespace, stat_fields
 from ebpftop.probes.entered_before import call_of
 from ebpftop.probes.procfs import pids

@@ -11,7 +11,7 @@ import msgspec
 
 from ebpftop.core.escape import escape
 from ebpftop.core.syscall_records import Abi, Awaited, InFlight
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.threads import in_first_pid_namespace
 from ebpftop.kernel.waiting import Question, Wait
 from ebpftop.syscalls import abi as abis

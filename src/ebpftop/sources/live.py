@@ -28,7 +28,7 @@ from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.filter_check import with_processes
 from ebpftop.kernel.filter_maps import KernelFilter
 from ebpftop.kernel.overhead import OverheadSampler
-from ebpftop.kernel.root_helper import RootWork
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.threads import own_pids
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.lifecycle.invoker import invoker
