@@ -73,6 +73,29 @@ def child():
     others = [subprocess.Popen(["/bin/sleep", "600"]) for _ in range(2)]
     os.waitpid(others[1].pid, 0)
 
+def serving(name, server):
+    pid = os.fork()
+    if pid == 0:
+        libc.prctl(15, ("serves-" + name).encode(), 0, 0, 0)
+        server.listen()
+        accepted = server.accept()
+        server.close()
+        time.sleep(600)
+    said["serves-" + name] = pid
+    client = socket.socket(server.family)
+    while client.connect_ex(server.getsockname()):
+        time.sleep(0.01)
+    server.close()
+    hang(name, lambda: client.recv(1))
+    client.close()
+
+there = socket.socket()
+there.bind(("127.0.0.1", 0))
+said["there"] = "tcp 127.0.0.1:%d" % there.getsockname()[1]
+serving("here", there)
+unix = socket.socket(socket.AF_UNIX)
+unix.bind(folder + "/unix")
+serving("unix", unix)
 hang("sleep", lambda: time.sleep(600))
 holds = os.pipe()
 hang("holder", lock)
@@ -100,7 +123,11 @@ HANGS_IN = {
     "mutex-thread": ("futex",),
     "sleep": ("clock_nanosleep",),
     "holder": ("clock_nanosleep",),
+    "here": ("recvfrom",),
+    "unix": ("recvfrom",),
 }
+PEERS = ("here", "unix", "tcp", "poll")
+"""Those whose other end is a socket on this machine. Who has it is searched for in parts."""
 
 
 @contextmanager
@@ -132,7 +159,10 @@ def waits(stream: Stream, names: set[str]) -> dict[str, Line]:
 
     def all_hang() -> bool:
         calls.update(found())
-        return all(name in calls and calls[name]["name"] in HANGS_IN[name] for name in names)
+        return all(
+            name in calls and calls[name]["name"] in HANGS_IN[name] and (calls[name]["awaited"] or name not in PEERS)
+            for name in names
+        )
 
     stream.wait_for(lambda _: all_hang(), 60)
     return {name: calls[name] for name in names}
@@ -151,7 +181,9 @@ def awaited(call: Line) -> list[str]:
 @pytest.mark.guest
 def test_each_says_what_it_waits_for(tmp_path: Path) -> None:
     with Stream("--comm", "hangs-*", probes="syscalls") as stream, hanging(tmp_path) as said:
-        calls = waits(stream, {"sleep", "flock", "pipe", "tcp", "poll", "fifo", "child", "mutex-thread"})
+        calls = waits(
+            stream, {"sleep", "flock", "pipe", "tcp", "poll", "fifo", "child", "mutex-thread", "here", "unix"}
+        )
         for name, call in calls.items():
             if name in said:
                 assert call["pid"] == said[name]
@@ -162,6 +194,10 @@ def test_each_says_what_it_waits_for(tmp_path: Path) -> None:
                 assert call["path"] == os.readlink(f"/proc/{call['pid']}/fd/{call['fd']}")
         children = Path(f"/proc/{said['child']}/task/{said['child']}/children").read_text().split()
         mutex = calls["mutex-thread"]
+    assert calls["here"]["peer"] == said["there"]
+    assert calls["unix"]["peer"] == f"unix {tmp_path}/unix"
+    for name in ("here", "unix"):
+        assert calls[name]["awaited"] == [{"pid": said[f"serves-{name}"], "comm": f"serves-{name}"}]
     assert calls["pipe"]["path"] == f"pipe:[{said['pipe-inode']}]"
     assert calls["tcp"]["peer"] == said["peer"]
     assert (calls["poll"]["peer"], calls["poll"]["more"]) == (said["peer"], 1), "the end that is elsewhere says most"
@@ -180,11 +216,12 @@ def test_in_namespaces_of_their_own_they_are_the_same_under_our_numbers(tmp_path
         Stream("--comm", "hangs-*", probes="syscalls") as stream,
         hanging(tmp_path, *through, arguments=("--lo",)) as said,
     ):
-        calls = waits(stream, {"flock", "tcp", "child", "mutex-thread", "holder"})
+        calls = waits(stream, {"flock", "tcp", "child", "mutex-thread", "holder", "here", "unix"})
         children = Path(f"/proc/{calls['child']['pid']}/task/{calls['child']['pid']}/children").read_text().split()
         mutex = calls["mutex-thread"]
     assert calls["child"]["pid"] != said["child"], "there it has another number"
     assert calls["tcp"]["peer"] == said["peer"]
+    assert [awaited(calls[name]) for name in ("here", "unix")] == [["serves-here"], ["serves-unix"]]
     assert [str(one["pid"]) for one in calls["child"]["awaited"]] == children[1:]
     assert [one["pid"] for one in calls["flock"]["awaited"]] == [calls["holder"]["pid"]]
     assert [one["pid"] for one in mutex["awaited"]] == [mutex["pid"]]

@@ -187,39 +187,3 @@ def test_locks_of_files_name_their_holders_unless_that_is_ambiguous() -> None:
     assert waiting._holders(locks, 815) == [812]
     assert waiting._holders(locks, 816) == [812, 900]
     assert waiting._holders(locks, 900) == []
-
-
-TCP = b"""  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0 100 0 0 10 0
-   1: 0200000A:C350 0700000A:1538 01 00000000:00000000 00:00000000 00000000     0        0 12 1 0 20 4 30 10 -1
-   2: broken
-"""
-TCP6 = b"""  sl  local_address                         remote_address  st tx rx tr tm uid timeout inode
-   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 13 1
-   1: 0000000000000000FFFF00000200000A:C350 0000000000000000FFFF00000700000A:0050 01 0:0 0:0 0 0 0 14 1
-   2: 00000000000000000000000001000000:C351 00000000000000000000000001000000:0050 01 0:0 0:0 0 0 0 15 1
-"""
-UNIX = b"""Num       RefCount Protocol Flags    Type St Inode Path
-0000000000000000: 00000002 00000000 00010000 0001 01 16 /run/x.sock
-0000000000000000: 00000003 00000000 00000000 0001 03 17
-"""
-
-
-def test_where_sockets_lead(tmp_path: Path) -> None:
-    (tmp_path / "net").mkdir()
-    (tmp_path / "ns").mkdir()
-    (tmp_path / "ns/net").touch()
-    for name, table in {"tcp": TCP, "tcp6": TCP6, "unix": UNIX}.items():
-        (tmp_path / "net" / name).write_bytes(table)
-    tables = sockets.SocketTables()
-    assert [tables.peer(str(tmp_path), b"socket:[%d]" % inode) for inode in range(11, 18)] == [
-        "tcp listening on 127.0.0.1:8080",
-        "tcp 10.0.0.7:5432",
-        "tcp listening on [::]:22",
-        "tcp 10.0.0.7:80",
-        "tcp [::1]:80",
-        "unix /run/x.sock",
-        None,
-    ]
-    assert tables.peer(str(tmp_path), b"/run/x.sock") is None
-    assert tables.peer(f"{tmp_path}/{os.getpid()}", b"socket:[11]") is None, "the process has ended"

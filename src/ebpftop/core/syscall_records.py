@@ -69,7 +69,7 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     What it waits for, as far as that is known for sure: `fd`, a descriptor, and its `path`, also ``pipe:[123]``;
     `peer`, where a socket leads (``tcp 10.0.0.7:5432``); `lock`, the address of a futex; `awaited`, the children waited
-    for, who holds the lock, or who has the other end of the pipe. `more` are descriptors or children beyond.
+    for, who holds the lock, or who has the other end of the pipe or socket. `more` are descriptors or children beyond.
     `kernel_stack`: the kernel's functions that the thread is in, the innermost first; null if they were not asked for.
     """
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ebpftop.kernel.sockets import SocketTables
+from ebpftop.kernel.sockets import UNNAMED, SocketTables, is_connected
 
 ASKED_MAX = 32
 """Threads of one `WaitReader.ask`."""
@@ -77,6 +77,8 @@ class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     awaited: tuple[Awaited, ...] = ()
     more: int = 0
     stack: tuple[bytes, ...] = ()
+    searched: bool = True
+    """Who has the other end of a socket is known, or that nobody on this machine has."""
 
 
 class WaitReader:
@@ -116,6 +118,7 @@ class WaitReader:
         while True:
             self._begins.wait()
             self._begins.clear()
+            self._sockets.holders.begin_part()
             self._answers = [wait_of(question, self._sockets) for question in self._asked]
             self.spent_s = thread_time()
             self._ready.set()
@@ -204,7 +207,11 @@ def _descriptor(process: _Process, fd: int) -> Wait:
     if path.startswith(b"pipe:["):
         ends = list(_other_ends(process, fd, path))
         return Wait(fd=fd, path=path, awaited=tuple(ends[:_AWAITED_MAX]), more=max(0, len(ends) - _AWAITED_MAX))
-    return Wait(fd=fd, path=path, peer=process.sockets.peer(process.task, path))
+    peer = process.sockets.peer(process.task, path)
+    # Where a process has both ends, one of its own threads ends the wait, unless others have them, too.
+    pids = [pid for pid in peer.pids if pid != process.pid] or peer.pids
+    more = max(0, len(pids) - _AWAITED_MAX)
+    return Wait(fd=fd, path=path, peer=peer.text, awaited=_named(pids), more=more, searched=peer.searched)
 
 
 def _connect(process: _Process, registers: Sequence[int], argument: int) -> Wait:
@@ -226,8 +233,16 @@ def _best(process: _Process, descriptors: Sequence[int], count: int) -> Wait:
             waits.append(_descriptor(process, fd))
     if not waits:
         return Wait()
-    best = max(waits, key=lambda wait: (bool(wait.peer and " on " not in wait.peer), bool(wait.awaited or wait.peer)))
-    return msgspec.structs.replace(best, more=count - 1 if count > 1 else best.more)
+    best = max(waits, key=lambda wait: _worth(process, wait))
+    searched = all(wait.searched for wait in waits)
+    return msgspec.structs.replace(best, more=count - 1 if count > 1 else best.more, searched=searched)
+
+
+def _worth(process: _Process, wait: Wait) -> int:
+    """Return how much a descriptor says: an end elsewhere says most, one of the process's own least."""
+    if not wait.peer or not is_connected(wait.peer) or any(one.pid == process.pid for one in wait.awaited):
+        return int(bool(wait.awaited or wait.peer))
+    return 2 if wait.peer in UNNAMED else 3
 
 
 def _poll(process: _Process, registers: Sequence[int], _argument: int) -> Wait:

@@ -24,6 +24,8 @@ _SHARE = 0.005  # of one CPU, that the answers may take
 _AHEAD_S = 0.05
 _AGAIN_S = 3.0  # who holds a lock, and which children there are, changes while a call lasts
 
+_SOON_S = 0.5  # who has the other end of a socket is searched for in parts
+
 _KINDS = {
     "connect": ("connect",),
     "poll": ("poll", "ppoll", "ppoll_time64"),
@@ -105,6 +107,8 @@ class WaitingCalls:
         known = self._known.get(key)
         if known is None:
             return True
+        if not known.wait.searched:
+            return now_s >= known.asked_s + _SOON_S
         may_change = known.wait.awaited or question_of(row.abi, row.name)[0] in _CHANGES
         return bool(may_change) and now_s >= known.asked_s + _AGAIN_S
 
