@@ -106,6 +106,11 @@ class Watched:
         (row,) = (row for row in self.last(Cgroups).rows if row.id == (id or folder.stat().st_ino))
         return row
 
+    def cgroup_if_known(self, folder: Path) -> CgroupRow | None:
+        """Return the row of a cgroup now, None if nothing is known of it yet."""
+        self.read()
+        return next((row for row in self.last(Cgroups).rows if row.id == folder.stat().st_ino), None)
+
     def comm(self, name: str) -> CommRow:
         self.read()
         (row,) = (row for row in self.last(Comms).rows if row.comm == name)
@@ -215,6 +220,48 @@ def test_a_filter_in_the_kernel_counts_only_what_it_matches(does: Path) -> None:
         (row,) = watched.last(Cgroups).rows
         # When write was called, the process was not in it yet.
         assert (row.id, row.calls) == (inside.stat().st_ino, 100 + 1 + 1)
+
+
+THREADS = r"""
+#include <pthread.h>
+#include <unistd.h>
+
+static void *sleeps(void *unused)
+{
+	return pause(), unused;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&thread, NULL, sleeps, NULL);
+	for (;;)
+		getppid();
+}
+"""
+
+
+@pytest.mark.parametrize("v1", KINDS)
+def test_threads_are_blocked_as_ps_says_those_from_before_too(tmp_path: Path, v1: bool) -> None:
+    program = compile_c(tmp_path, f"blocks{os.getpid()}"[:15], THREADS, "-static", "-pthread")
+    with (
+        cgroup(f"{RUN}-blocks.service", v1=v1) as folder,
+        asleep(folder) as pid,
+        subprocess.Popen([program]) as threads,
+    ):
+        try:
+            (folder / "cgroup.procs").write_text(str(threads.pid))
+            with watching() as watched:
+                while (row := watched.cgroup_if_known(folder)) is None or row.blocked != 4:
+                    time.sleep(0.1)
+                assert watched.comm(program.name).blocked == 3  # the first thread does not wait
+            ps = ("ps", "-L", "-o", "stat=", "-p", f"{pid},{threads.pid}")
+            states = subprocess.run(ps, check=True, capture_output=True, text=True).stdout.split()
+        finally:
+            threads.kill()
+    assert (row.running, len(states), sum(state[0] in "SD" for state in states)) == (2, 5, 4)
 
 
 def test_ebpftop_does_not_count_itself() -> None:

@@ -32,29 +32,31 @@ def _figures(
 def cgroups(at: float) -> Cgroups:
     """A reading, so many seconds after the start."""
     rows = (
-        ("/", 1, _figures(at, 0, 0, 4, 0, 900, running=80)),
+        ("/", 1, _figures(at, 0, 0, 4, 0, 900, running=80, blocked=61)),
         ("/init.scope", 2, _figures(at, 0, 0, 12, 0, 2000, unit="init.scope", running=1)),
         (
             "/system.slice/php8.2-fpm.service",
             3,
-            _figures(at, 4, 0, 3600, 70, 5_000_000, unit="php8.2-fpm.service", running=9, last="convert"),
+            _figures(at, 4, 0, 3600, 70, 5_000_000, unit="php8.2-fpm.service", running=9, blocked=9, last="convert"),
         ),
         (
             "/user.slice/user-1000.slice/session-4.scope",
             4,
-            _figures(at, 27, 1.9, 5600, 3300, 14_000, unit="session-4.scope", running=3, last="cc1"),
+            _figures(at, 27, 1.9, 5600, 3300, 14_000, unit="session-4.scope", running=3, blocked=2, last="cc1"),
         ),
         (
             "/system.slice/cron.service",
             5,
-            _figures(at, 0.1, 0.1, 240, 19, 50_000, unit="cron.service", running=1, last="sh", seen_other=True),
+            _figures(
+                at, 0.1, 0.1, 240, 19, 50_000, unit="cron.service", running=1, blocked=0, last="sh", seen_other=True
+            ),
         ),
         (
             f"/system.slice/docker-{WEB}.scope",
             6,
             _figures(
                 at, 1, 0, 900, 9, 3000, unit=f"docker-{WEB}.scope", container=WEB[:12], container_name="shop_web_1",
-                state="running", running=6, last="curl",
+                state="running", running=6, blocked=8, last="curl",
             ),
         ),
         (
@@ -62,7 +64,7 @@ def cgroups(at: float) -> Cgroups:
             7,
             _figures(
                 at, 0, 0, 100, 0, 3000, unit=f"docker-{WEB}.scope", container=WEB[:12], container_name="shop_web_1",
-                state="running", running=1,
+                state="running", running=1, blocked=1,
             ),
         ),
         (
@@ -84,10 +86,10 @@ def comms(at: float) -> Comms:
     """The same by program."""
     rows = (
         (OTHER_COMM, _figures(at, 0, 0, 3, 0, 1000)),
-        ("cc1", _figures(at, 9, 0, 4100, 2800, 9000)),
-        ("convert", _figures(at, 4, 0, 3000, 60, 5_000_000)),
-        ("php-fpm", _figures(at, 0, 0, 600, 10, 900_000)),
-        ("sh", _figures(at, 19, 2, 2700, 500, 20_000)),
+        ("cc1", _figures(at, 9, 0, 4100, 2800, 9000, blocked=0)),
+        ("convert", _figures(at, 4, 0, 3000, 60, 5_000_000, blocked=2)),
+        ("php-fpm", _figures(at, 0, 0, 600, 10, 900_000, blocked=9)),
+        ("sh", _figures(at, 19, 2, 2700, 500, 20_000, blocked=1)),
     )
     return Comms(time=START + at, rows=tuple(CommRow(comm=comm, **more) for comm, more in rows))  # type: ignore[arg-type]
 

@@ -286,6 +286,19 @@ def test_folders_are_not_walked_at_each_reading_for_one_that_cannot_be_found(
     assert len(walks) == 2  # there is a new one
 
 
+def test_blocked_threads_are_those_of_the_processes_that_are_in_a_cgroup(machine: Machine) -> None:
+    key = machine.make("x.service", "10\n11\n")
+    nowhere = CgroupKey("v2", 1 << 60)
+    machine.table.refresh([key, nowhere], None)
+    blocked = {10: 3, 11: 1, 12: 50}
+    machine.table.count_blocked(lambda pids: None if pids is None else sum(blocked[pid] for pid in pids))
+    assert (machine.table.facts[key].blocked, machine.table.facts[nowhere].blocked) == (4, None)
+    machine.remove("x.service")
+    machine.table.refresh([key], None)
+    machine.table.count_blocked(lambda pids: None if pids is None else sum(blocked[pid] for pid in pids))
+    assert machine.table.facts[key].blocked == 0
+
+
 ID = "ab" * 32
 
 

@@ -54,6 +54,18 @@ def test_a_unit_has_the_sums_of_its_cgroups() -> None:
     assert group.members == ["/system.slice/web.service", "/system.slice/web.service/worker"]
 
 
+def test_blocked_threads_are_summed_up_as_far_as_they_are_known() -> None:
+    unit = {"unit": "web.service", "calls": 1}
+    paths = "/system.slice/web.service", "/system.slice/web.service/worker"
+    known = only(fed(GroupsModel(), 0, cgroup(1, paths[0], blocked=2, **unit), cgroup(2, paths[1], **unit)), "units")
+    unknown = only(fed(GroupsModel(), 0, cgroup(1, paths[0], **unit)), "units")
+    assert (known.blocked, unknown.blocked) == (2, None)
+    program = only(fed(GroupsModel(), 0, CommRow(comm="sh", calls=1, blocked=0)), "programs")
+    assert program.blocked == 0
+    language = groups_language("units")
+    assert [matching(language, [known, unknown], text) for text in ("blocked:>1", "blocked:<1")] == [[known.name], []]
+
+
 def test_the_same_unit_of_two_users_is_two() -> None:
     rows = [cgroup(uid, f"/user.slice/user-{uid}.slice/app.service", calls=1, unit="app.service") for uid in (1, 2)]
     assert names(fed(GroupsModel(), 0, *rows), "units") == ["app.service", "app.service"]

@@ -48,6 +48,8 @@ class CgroupRow(Figures, frozen=True, kw_only=True, gc=False):
     if it is unknown. A cgroup that was removed stays, and is `gone`. `container` is as in an exec; `container_name` is
     what its engine calls it, null if that cannot be read; `state` is that of the container, by its cgroup. `running` is
     how many processes are in the cgroup, null if that cannot be read; `last` the program that was started last in it.
+    `blocked` is how many threads of these processes are blocked now, those that the filter matches; null if that cannot
+    be read.
     """
 
     hierarchy: HierarchyName
@@ -59,13 +61,18 @@ class CgroupRow(Figures, frozen=True, kw_only=True, gc=False):
     state: ContainerState | None = None
     gone: bool = False
     running: Count | None = None
+    blocked: Count | None = None
     last: str = ""
 
 
 class CommRow(Figures, frozen=True, kw_only=True, gc=False):
-    """All processes that have one name: `comm` is that of the first thread. "(other programs)": all without a row."""
+    """All processes that have one name: `comm` is that of the first thread. "(other programs)": all without a row.
+
+    `blocked` is as of a cgroup.
+    """
 
     comm: str
+    blocked: Count | None = None
 
 
 class UidRow(Figures, frozen=True, kw_only=True, gc=False):

@@ -28,6 +28,7 @@ def _figures() -> tuple[Field[Group], ...]:
         Field("err", share(), lambda g, _: g.calls_failed, "share of these that failed"),
         Field("time", NANOSECONDS, lambda g, _: g.calls_ns, "time in system calls, per second"),
         Field("p99", NANOSECONDS, lambda g, _: g.p99_ns),
+        Field("blocked", Number(hint=">0"), lambda g, _: g.blocked, "its threads that are blocked now"),
     )
 
 

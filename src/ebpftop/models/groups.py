@@ -29,7 +29,7 @@ class Group:
     """
 
     __slots__ = (
-        *("active", "by", "container", "history", "key", "last", "members", "name", "path", "running"),
+        *("active", "blocked", "by", "container", "history", "key", "last", "members", "name", "path", "running"),
         *("seen", "seen_other", "seconds", "state", "total", "_alive", "_buckets", "_gain", "_last_at"),
     )
 
@@ -42,6 +42,8 @@ class Group:
         """Its id, as a filter has it."""
         self.state: str | None = None
         self.running: int | None = None
+        self.blocked: int | None = None
+        """How many of its threads are blocked now; None if it is not known."""
         self.last = ""
         """The program that was started last in it."""
         self.active: float | None = None
@@ -118,6 +120,8 @@ class Group:
         at = counted.active.get(key)
         if at is not None:
             self.active = max(at, self.active or at)
+        if isinstance(row, (CgroupRow, CommRow)) and row.blocked is not None:
+            self.blocked = (self.blocked or 0) + row.blocked
         if isinstance(row, CgroupRow):
             self._describe(row, 0.0 if at is None else at)
 

@@ -7,7 +7,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +53,7 @@ class CgroupFacts(NamedTuple):
     state: ContainerState | None = None
     gone: bool = False
     running: int | None = None
+    blocked: int | None = None
 
 
 _UNKNOWN = CgroupFacts()
@@ -63,6 +64,8 @@ class CgroupTable:
 
     def __init__(self, root: RootWork) -> None:
         self.facts: dict[CgroupKey, CgroupFacts] = {}
+        self._members: dict[CgroupKey, tuple[int, ...]] = {}
+        """The processes that are in a cgroup, as far as that can be read."""
         self._root = root
         self._raw_paths: dict[CgroupKey, str] = {}
         self._names: dict[str, str] = {}
@@ -91,9 +94,17 @@ class CgroupTable:
         for key in looked_at:
             self.facts[key] = self._looked_at(key, roots, states)
 
+    def count_blocked(self, of_processes: Callable[[Sequence[int] | None], int | None]) -> None:
+        """Note how many threads are blocked in each cgroup, as *of_processes* says of the pids that are in it."""
+        for key, facts in self.facts.items():
+            blocked = of_processes(self._members.get(key))
+            if blocked != facts.blocked:
+                self.facts[key] = facts._replace(blocked=blocked)
+
     def forget(self, key: CgroupKey) -> None:
         """Forget a cgroup that has no row any more."""
         self.facts.pop(key, None)
+        self._members.pop(key, None)
         self._raw_paths.pop(key, None)
 
     def _find(self, keys: list[CgroupKey], made: maps.Map | None, roots: Mapping[bool, Path]) -> None:
@@ -167,11 +178,11 @@ class CgroupTable:
         raw = self._raw_paths[key]
         folder = root / raw.lstrip("/")
         gone = False
-        running: int | None = None
+        members: tuple[int, ...] | None = None
         try:
             gone = folder.stat().st_ino != key.id
             if not gone:
-                running = (folder / "cgroup.procs").read_bytes().count(b"\n")
+                members = tuple(map(int, (folder / "cgroup.procs").read_bytes().split()))
         except FileNotFoundError:
             gone = True
         except OSError:  # a threaded cgroup, or we may not
@@ -183,8 +194,12 @@ class CgroupTable:
                 states[own] = _state(root, own, v1=key.v1)
             state = states[own]
         if gone:
-            running = 0
-        return facts._replace(state=state, gone=gone, running=running)
+            members = ()
+        if members is None:
+            self._members.pop(key, None)
+            return facts._replace(state=state, gone=gone, running=None)
+        self._members[key] = members
+        return facts._replace(state=state, gone=gone, running=len(members))
 
 
 def _path_when_made(made: maps.Map | None, key: CgroupKey) -> str | None:

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from operator import attrgetter
 
-from ebpftop.core.group_records import CgroupRow, Cgroups, CommRow, Comms, UidRow, Uids
+from ebpftop.core.group_records import OTHER_COMM, CgroupRow, Cgroups, CommRow, Comms, UidRow, Uids
 from ebpftop.core.records import Record
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import names
 from ebpftop.kernel.errors import LoadError, NotCompiledError
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import Context, ProbeError
+from ebpftop.probes.blocked_threads import BlockedThreads
 from ebpftop.probes.call_programs import WAITING_MAX, CallPrograms, fill
 from ebpftop.probes.cgroup_facts import CgroupFacts, CgroupKey, CgroupTable
 from ebpftop.probes.group_rows import GroupRows, figures
@@ -48,9 +49,11 @@ class GroupsProbe(CallPrograms):
         self._totals = GroupTotals()
         self._table = CgroupTable(context.root)
         self._cgroups = GroupRows(self._totals.cgroups, self._cgroup_row)
-        self._comms = GroupRows(self._totals.comms, _comm_row)
+        self._comms = GroupRows(self._totals.comms, self._comm_row)
         self._uids = GroupRows(self._totals.uids, _uid_row)
         self._facts: dict[CgroupKey, CgroupFacts] = {}
+        self._blocked = BlockedThreads()
+        self._blocked_by_comm: dict[str, int | None] = {}
 
     def start(self) -> None:
         if not self.start_caching_tasks():
@@ -99,6 +102,7 @@ class GroupsProbe(CallPrograms):
         totals = self._totals
         totals.read(module)
         self._table.refresh([key for key in totals.cgroups.totals if key.id], module.table("made_cgroups"))
+        self._count_blocked()
         self._fold_gone()
         facts = self._table.facts
         totals.cgroups.changed |= {key for key, known in facts.items() if self._facts.get(key) != known}
@@ -109,6 +113,14 @@ class GroupsProbe(CallPrograms):
             Comms(time=now, rows=self._comms.read()),
             Uids(time=now, rows=self._uids.read()),
         ]
+
+    def _count_blocked(self) -> None:
+        self._blocked.refresh(self.context.matches if self.context.filtering() else None)
+        self._table.count_blocked(self._blocked.of_processes)
+        comms = self._totals.comms
+        blocked = {comm: None if comm == OTHER_COMM else self._blocked.of_comm(comm) for comm in comms.totals}
+        comms.changed |= {comm for comm, count in blocked.items() if self._blocked_by_comm.get(comm) != count}
+        self._blocked_by_comm = blocked
 
     def _fold_gone(self) -> None:
         """Let cgroups that were removed have no rows any more, the oldest first, if there is little room left."""
@@ -132,16 +144,16 @@ class GroupsProbe(CallPrograms):
             state=facts.state,
             gone=facts.gone,
             running=facts.running,
+            blocked=facts.blocked,
             last=totals.last,
             **figures(totals),
         )
 
+    def _comm_row(self, comm: str, totals: Totals) -> CommRow:
+        return CommRow(comm=comm, blocked=self._blocked_by_comm.get(comm), **figures(totals))
+
     def save_totals(self, module: Module) -> None:
         self._totals.read(module)
-
-
-def _comm_row(comm: str, totals: Totals) -> CommRow:
-    return CommRow(comm=comm, **figures(totals))
 
 
 def _uid_row(uid: int, totals: Totals) -> UidRow:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ebpftop.core.format import age, nanoseconds, sparkline
 from ebpftop.models.groups import By, Group
 from ebpftop.ui.panes.common import number, rate
+from ebpftop.ui.panes.execve_columns import rate_columns, total_columns
 from ebpftop.ui.panes.figure_columns import failed_share_column, time_column
 from ebpftop.ui.widgets.columns import Cell, Column, Span, clip_front
 
@@ -50,6 +51,10 @@ def _state(g: Group, _: float) -> Cell:
     return (Span(g.state or "–", {"running": "good", "paused": "warn"}.get(g.state or "", "dim")),)
 
 
+def _known(value: int | None, look: str) -> Cell:
+    return (Span("–", "dim"),) if value is None else number(value, look)
+
+
 def _since_last(g: Group, now: float) -> Cell:
     return (Span("–" if g.active is None else age(max(0.0, now - g.active)), "dim" if g.active is None else ""),)
 
@@ -77,33 +82,17 @@ def group_columns(by: By, peak: Callable[[], float]) -> tuple[Column[Group], ...
             exported=by.removesuffix("s"),
         ),
         *_state_column(by),
-        Column(
-            "rate",
-            "EXECS/s",
-            7,
-            lambda g, _: rate(g.rate),
-            right=True,
+        *rate_columns(
+            lambda g: g.rate,
+            lambda g: g.failed_rate,
             # Of those that start nothing now, the one that calls most comes first.
-            sort=lambda g: (g.rate, g.calls_rate),
-            about="execve calls per second, over the last reading, those that failed included.",
-            exported="execs_per_s",
-        ),
-        Column(
-            "failed_rate",
-            "FAIL/s",
-            6,
-            lambda g, _: rate(g.failed_rate, "bad"),
-            right=True,
-            rank=1,
-            sort=lambda g: g.failed_rate,
-            about="How many of these did not start a program, per second: each attempt of a search in PATH is one.",
-            exported="failed_per_s",
+            lambda g: (g.rate, g.calls_rate),
         ),
         Column(
             "history",
             "TREND",
             10,
-            rank=6,
+            rank=7,
             flexible=True,
             widest=24,
             fill=trend,
@@ -149,27 +138,23 @@ def group_columns(by: By, peak: Callable[[], float]) -> tuple[Column[Group], ...
             exported="p99_ns",
             about="99 of 100 calls took this long or less, since the probe was attached or the filter set.",
         ),
-        *_last_columns(by),
         Column(
-            "execs",
-            "EXECS",
-            6,
-            lambda g, _: number(g.total.execs),
-            right=True,
-            rank=9,
-            sort=lambda g: g.total.execs,
-            about="execve calls since the probe was attached, or since the filter was set, those that failed included.",
-        ),
-        Column(
-            "failed",
-            "FAILED",
+            "blocked",
+            "BLOCKED",
             7,
-            lambda g, _: number(g.total.failed, "bad"),
+            lambda g, _: _known(g.blocked, ""),
             right=True,
-            rank=10,
-            sort=lambda g: g.total.failed,
-            about="How many of these did not start a program.",
+            rank=6,
+            # Recordings of older versions do not have it.
+            filled=lambda g: g.blocked is not None,
+            sort=lambda g: -1 if g.blocked is None else g.blocked,
+            value=lambda g, _: g.blocked,
+            exported="blocked_threads",
+            about="Its threads that are blocked now: they wait for something, and do not want a CPU. W shows for what. "
+            "–: that cannot be read.",
         ),
+        *_last_columns(by),
+        *total_columns(lambda g: g.total.execs, lambda g: g.total.failed, since="the probe was attached", rank=10),
     )
 
 
@@ -210,7 +195,7 @@ def _last_columns(by: By) -> tuple[Column[Group], ...]:
                 4,
                 _since_last,
                 right=True,
-                rank=7,
+                rank=8,
                 sort=lambda g: g.active or 0.0,
                 value=lambda g, _: g.active,
                 exported="last_start",
@@ -222,9 +207,9 @@ def _last_columns(by: By) -> tuple[Column[Group], ...]:
             "running",
             "RUNS",
             4,
-            lambda g, _: (Span("–", "dim"),) if g.running is None else number(g.running, "good"),
+            lambda g, _: _known(g.running, "good"),
             right=True,
-            rank=7,
+            rank=8,
             sort=lambda g: -1 if g.running is None else g.running,
             about="The processes that are in it now. –: that cannot be read.",
         ),
@@ -233,7 +218,7 @@ def _last_columns(by: By) -> tuple[Column[Group], ...]:
             "LAST",
             10,
             lambda g, _: (Span(g.last, "accent"),),
-            rank=8,
+            rank=9,
             sort=lambda g: g.last,
             about="Command name of the program that was started last in it.",
         ),

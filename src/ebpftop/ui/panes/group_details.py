@@ -41,6 +41,8 @@ def group_sheet(group: Group, processes: Sequence[ProcessInfo], seen: CallsSeen 
     sheet.fact("rate", f"{format.per_second(group.rate)}/s" if group.rate else "0/s", note="over the last reading")
     if group.running is not None:
         sheet.fact("processes", f"{group.running:,}", note="now, as the kernel says")
+    if group.blocked is not None:
+        sheet.fact("blocked", f"{group.blocked:,}", note=f"{'thread' if group.blocked == 1 else 'threads'}, now")
     each = format.per_second(group.calls_rate) if group.calls_rate else "0"
     sheet.fact("system calls", f"{total.calls:,}", note=f"{each}/s over the last reading")
     sheet.fact("errors", f"{total.errors:,}" if total.errors else None, "$error")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ebpftop.core.format import per_second
 from ebpftop.core.user_records import OTHER_UID
 from ebpftop.models.user import User
-from ebpftop.ui.panes.common import number, rate, user
+from ebpftop.ui.panes.common import number, user
+from ebpftop.ui.panes.execve_columns import rate_columns, total_columns
 from ebpftop.ui.panes.figure_columns import failed_share_column, time_column
 from ebpftop.ui.widgets.columns import Cell, Column, Span
 
@@ -76,27 +77,11 @@ COLUMNS: tuple[Column[User], ...] = (
         value=lambda u, _: u.row.ns_uid,
         about="Its uid in a user namespace, such as a container's.",
     ),
-    Column(
-        "rate",
-        "EXECS/s",
-        7,
-        lambda u, _: rate(u.rate),
-        right=True,
+    *rate_columns(
+        lambda u: u.rate,
+        lambda u: u.failed_rate,
         # Of those that start nothing now, the one that started most comes first.
-        sort=lambda u: (u.rate, u.row.execs),
-        about="execve calls per second, over the last reading, those that failed included.",
-        exported="execs_per_s",
-    ),
-    Column(
-        "failed_rate",
-        "FAIL/s",
-        6,
-        lambda u, _: rate(u.failed_rate, "bad"),
-        right=True,
-        rank=1,
-        sort=lambda u: u.failed_rate,
-        about="How many of these did not start a program, per second: each attempt of a search in PATH is one.",
-        exported="failed_per_s",
+        lambda u: (u.rate, u.row.execs),
     ),
     Column(
         "history",
@@ -146,26 +131,7 @@ COLUMNS: tuple[Column[User], ...] = (
         about="Time that all its threads together spent in system calls, per second, waiting included. –: unknown.",
         exported="calls_ns_per_s",
     ),
-    Column(
-        "execs",
-        "EXECS",
-        6,
-        lambda u, _: number(u.row.execs),
-        right=True,
-        rank=8,
-        sort=lambda u: u.row.execs,
-        about="execve calls since ebpftop started, or since the filter was set, those that failed included.",
-    ),
-    Column(
-        "failed",
-        "FAILED",
-        7,
-        lambda u, _: number(u.row.failed, "bad"),
-        right=True,
-        rank=9,
-        sort=lambda u: u.row.failed,
-        about="How many of these did not start a program.",
-    ),
+    *total_columns(lambda u: u.row.execs, lambda u: u.row.failed, since="ebpftop started", rank=8),
     Column(
         "last",
         "LAST",
