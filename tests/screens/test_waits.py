@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
+from ebpftop.core.syscall_records import Awaited, InFlight, Syscalls
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel
 from ebpftop.ui.app import EbpftopApp
@@ -15,9 +16,9 @@ from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.waits import WaitsScreen
 
 from .conftest import Look, settle, until
-from .scene import FakeSource, Remembered, batch, minute
+from .scene import START, FakeSource, Remembered, batch, minute
 from .test_screen_keys import running
-from .wait_scene import reading, readings, with_waits
+from .wait_scene import S, reading, readings, with_waits
 
 SIZES = pytest.mark.parametrize("size", [(60, 15), (80, 24), (160, 45)], ids=lambda size: "x".join(map(str, size)))
 
@@ -96,6 +97,28 @@ async def test_a_key_a_click_and_enter_on_the_chain_go_to_who_ends_the_wait() ->
         app.screen.set_focus(app.screen.query_one(ChainLine))
         await pilot.press("enter")
         assert selected(app) == 812
+
+
+async def test_the_key_opens_the_threads_of_a_process_that_waits_for_one_of_its_own() -> None:
+    held = InFlight(
+        pid=815,
+        tid=815,
+        comm="php-fpm",
+        abi="x86_64",
+        nr=202,
+        name="futex",
+        ns=5 * S,
+        lock="0x7f2c10",
+        awaited=(Awaited(pid=816, comm="worker"),),
+    )
+    scene = [*minute(), *readings(), batch("syscalls", 60, Syscalls(time=START + 60, rows=(), in_flight=(held,)))]
+    async with running(FakeSource(scene), (120, 35)) as (pilot, app):
+        await opened(pilot, app)
+        screen(app).choose(815)
+        await seen(pilot, "lock 0x7f2c10 ← worker 816")
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        await seen(pilot, "Why php-fpm 815 waits")
 
 
 async def test_from_any_row_of_a_process_its_wait_can_be_reached() -> None:

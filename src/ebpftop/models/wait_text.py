@@ -47,6 +47,11 @@ def awaited_text(awaited: Sequence[Awaited]) -> str:
     return ", ".join(f"{one.comm} {one.pid}" for one in awaited)
 
 
+def circle_text(calls: Sequence[InFlight]) -> str:
+    """Return which threads wait for each other, each for the next one: ``deadlock: reader 812, writer 813``."""
+    return "deadlock: " + ", ".join(f"{call.comm} {call.tid}" for call in calls)
+
+
 def brief_target(call: InFlight) -> str:
     """Return the same without the descriptor's number, for where there is little room."""
     return target_text(call).partition(f"{TO} ")[2] or target_text(call)

@@ -11,7 +11,8 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.core.state_records import BlockedCall, ProcessStates, States, ThreadNow
 from ebpftop.core.syscall_records import Abi, InFlight
-from ebpftop.models.wait_text import brief_target
+from ebpftop.models.deadlock import deadlock
+from ebpftop.models.wait_text import brief_target, circle_text
 from ebpftop.syscalls.families import WAITS
 
 PROBE = "states"
@@ -159,7 +160,14 @@ class Waiter:
         """The thread that says most of why it waits now; None if none is known."""
         return max(self.row.now, key=self._tells, default=None)
 
+    @property
+    def deadlock(self) -> tuple[InFlight, ...]:
+        """The calls of its threads that wait for each other; empty if there are none."""
+        return deadlock(self.calls)
+
     def _tells(self, thread: ThreadNow) -> int:
+        if any(call.tid == thread.tid for call in self.deadlock):
+            return 3
         call = self.call_of(thread)
         return 2 if thread.state == "uninterruptible" else 1 if call is not None and _hangs(call) else 0
 
@@ -181,12 +189,20 @@ class Waiter:
         return next((pid for pid in others if pid != self.row.pid), None)
 
     @property
+    def awaits_itself(self) -> bool:
+        """Whether one of its own threads ends the wait: the lock is one within a process."""
+        thread = self.thread
+        call = self.call_of(thread) if thread is not None else None
+        return call is not None and call.lock is not None and bool(call.awaited)
+
+    @property
     def urgency(self) -> int:
         """How much it says that it is blocked: 3 if at most SIGKILL ends that, 0 if nothing is known of the wait.
 
-        2: a thread holds a lock that it wants, or it is in a call that is not meant to wait.
+        3 as well: its threads wait for each other. 2: a thread holds a lock that it wants, or it is in a call that is
+        not meant to wait.
         """
-        if any(thread.state == "uninterruptible" for thread in self.row.now):
+        if any(thread.state == "uninterruptible" for thread in self.row.now) or self.deadlock:
             return 3
         if any(map(_hangs, self.calls)):
             return 2
@@ -316,6 +332,8 @@ def most_on(waiter: Waiter, machine: Machine | None) -> str:
     thread, most = waiter.thread, waiter.most_blocked
     if waiter.row.ended:
         return "ended"
+    if waiter.deadlock:
+        return circle_text(waiter.deadlock)
     if waiter.queued >= QUEUED:
         return cpu_wanted(machine)
     if thread is not None and thread.state == "stopped":

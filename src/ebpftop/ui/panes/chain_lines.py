@@ -12,7 +12,7 @@ from textual.widget import Widget
 from ebpftop.core.format import at_least, count, duration
 from ebpftop.core.state_records import ProcessStates, States
 from ebpftop.core.syscall_records import InFlight
-from ebpftop.models.wait_text import stack_text, target_text
+from ebpftop.models.wait_text import circle_text, stack_text, target_text
 from ebpftop.models.waits import Machine, Waiter, cpu_wanted, woken_by
 from ebpftop.ui.panes.common import thread, wait_look
 from ebpftop.ui.widgets.columns import Span
@@ -64,6 +64,8 @@ def chain_of(waiter: Waiter, machine: Machine | None, latest: States) -> list[Sp
         spans.append(Span(f"  {at_least(ns, lower_bound=is_least)}", "" if now.state == "running" else wait_look(ns)))
         if now.state == "uninterruptible":
             spans.append(Span("  at most SIGKILL ends it", "signal"))
+        if waiter.deadlock:
+            spans.append(Span(f"  {circle_text(waiter.deadlock)}", "signal"))
     woken = woken_text(row, latest.duration_s)
     return [*spans, Span(f"  {woken}", "dim")] if woken else spans
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebpftop.core import format
 from ebpftop.core.state_records import ThreadNow
-from ebpftop.models.wait_text import stack_text, target_text
+from ebpftop.models.wait_text import circle_text, stack_text, target_text
 from ebpftop.models.waits import QUEUED, Waiter, WaitsModel, cpu_wanted, woken_by
 from ebpftop.ui.widgets.sheet import Piece, Sheet
 
@@ -52,6 +52,10 @@ def _now(sheet: Sheet, model: WaitsModel, waiter: Waiter) -> None:
     if row.ended or all(one.key != waiter.key for one in model.waiters):
         sheet.line(("it has ended", "$warning"))
         return
+    if waiter.deadlock:
+        sheet.line(
+            (f"{circle_text(waiter.deadlock)}: each waits for the next one, and the last for the first", "$error")
+        )
     for thread in row.now:
         _thread(sheet, model, waiter, thread)
     if (others := row.threads - len(row.now)) > 0:

@@ -233,6 +233,10 @@ class WaitsScreen(FeedScreen):
         if pid is None:
             self.app.notify(f"Nobody is known who holds or wakes {waiter.row.comm} {waiter.row.pid}")
             return
+        if waiter.awaits_itself and self.waits.find(pid) is None:
+            self.set_focus(self.table)
+            self.table.action_open()  # its threads are there
+            return
         if not self._select(pid) and self.table.row_filter is not None and self.table.row_filter.clear():
             self._select(pid)
         chosen = self.table.selected()
