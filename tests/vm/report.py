@@ -17,8 +17,8 @@ _HEAD = """\
 Written by `sudo script/test --vm` from what it saw; do not edit. Debian's cloud kernels under QEMU, everything
 compared to the event with what a workload did: programs started and failed, calls, errors, timers, greetings.
 
-"yes" means that ebpftop told exactly what was done by the attach option that `--attach` asked for; **bold** is what the
-ladder takes by itself. `ebpftop check` says the same of each attach option, which is tested.
+"yes" means that ebpftop reported exactly what was done by the attach option that `--attach` asked for; **bold** is what
+the ladder takes by itself. `ebpftop check` says the same of each attach option, which is tested.
 """
 _UNSEEN = """
 ## What cannot be seen
