@@ -62,3 +62,10 @@ def test_where_not_all_are_seen_nothing_is_known(monkeypatch: pytest.MonkeyPatch
 def test_of_a_cgroup_whose_processes_are_not_known_nothing_is_known(sleeper: int) -> None:
     assert read().of_processes(None) is None
     assert read().of_processes([sleeper]) == 1
+
+
+def test_threads_are_not_looked_at_more_often_than_is_worth_it(monkeypatch: pytest.MonkeyPatch, sleeper: int) -> None:
+    monkeypatch.setattr(blocked_threads, "_PASSES", (3600.0, 3600.0, 0.01))
+    blocked = BlockedThreads()
+    assert [blocked.refresh(None), blocked.refresh(lambda *_: False)] == [True, False]
+    assert blocked.of_processes([sleeper]) == 1

@@ -234,7 +234,7 @@ def test_a_cgroup_is_found_by_its_id_and_keeps_its_names_when_it_is_gone(machine
     assert (facts.path, facts.unit, facts.running, facts.gone) == ("/system.slice/ssh.service", "ssh.service", 2, False)
     machine.remove("system.slice/ssh.service")
     machine.table.refresh([key], None)
-    assert machine.table.facts[key] == facts._replace(running=0, gone=True)
+    assert machine.table.facts[key] == facts._replace(running=0, blocked=0, gone=True)
 
 
 def test_a_cgroup_that_was_made_again_is_another_one(machine: Machine) -> None:
@@ -295,7 +295,6 @@ def test_blocked_threads_are_those_of_the_processes_that_are_in_a_cgroup(machine
     assert (machine.table.facts[key].blocked, machine.table.facts[nowhere].blocked) == (4, None)
     machine.remove("x.service")
     machine.table.refresh([key], None)
-    machine.table.count_blocked(lambda pids: None if pids is None else sum(blocked[pid] for pid in pids))
     assert machine.table.facts[key].blocked == 0
 
 

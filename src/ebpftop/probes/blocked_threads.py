@@ -43,17 +43,21 @@ class BlockedThreads:
         self._kernel_threads: set[int] = set()
         self._passes = 0
 
-    def refresh(self, matches: Matches | None) -> None:
-        """Look at all threads, if that is due; *matches* is what the filter says to pid, uid and comm."""
+    def refresh(self, matches: Matches | None) -> bool:
+        """Look at all threads, and return True, if that is due.
+
+        *matches* is what the filter says to pid, uid and comm.
+        """
         now_s = time.monotonic()
         if not self._pace.due(now_s):
-            return
+            return False
         began_s = time.thread_time()
         self._processes = self._read(matches) if sees_all() else None
         self._by_comm = {}
         for process in (self._processes or {}).values():
             self._by_comm[process.comm] = self._by_comm.get(process.comm, 0) + process.threads
         self._pace.done(now_s, time.monotonic(), time.thread_time() - began_s)
+        return True
 
     def of_processes(self, members: Iterable[int] | None) -> int | None:
         """Return how many threads of these processes are blocked; None if it is not known."""

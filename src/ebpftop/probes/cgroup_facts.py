@@ -194,10 +194,11 @@ class CgroupTable:
                 states[own] = _state(root, own, v1=key.v1)
             state = states[own]
         if gone:
-            members = ()
+            self._members[key] = ()
+            return facts._replace(state=state, gone=gone, running=0, blocked=0)
         if members is None:
             self._members.pop(key, None)
-            return facts._replace(state=state, gone=gone, running=None)
+            return facts._replace(state=state, gone=gone, running=None, blocked=None)
         self._members[key] = members
         return facts._replace(state=state, gone=gone, running=len(members))
 

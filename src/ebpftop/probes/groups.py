@@ -115,8 +115,9 @@ class GroupsProbe(CallPrograms):
         ]
 
     def _count_blocked(self) -> None:
-        self._blocked.refresh(self.context.matches if self.context.filtering() else None)
-        self._table.count_blocked(self._blocked.of_processes)
+        # Of processes that come and go, those that a cgroup has now were not there when threads were looked at.
+        if self._blocked.refresh(self.context.matches if self.context.filtering() else None):
+            self._table.count_blocked(self._blocked.of_processes)
         comms = self._totals.comms
         blocked = {comm: None if comm == OTHER_COMM else self._blocked.of_comm(comm) for comm in comms.totals}
         comms.changed |= {comm for comm, count in blocked.items() if self._blocked_by_comm.get(comm) != count}
