@@ -11,7 +11,7 @@ import pytest
 from tests.hostile_records import write_hostile
 from tests.monkey import run
 
-SECONDS = 25.0
+SECONDS = 14.0
 AT_ONCE = 3
 """A monkey pauses most of its time."""
 
