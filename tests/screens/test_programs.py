@@ -203,7 +203,7 @@ async def test_rows_are_saved_with_the_units_in_their_names_and_in_the_report() 
         assert first.startswith("214,tracepoint,biolat,bpftrace,block:block_rq_issue,4412.0,880")
         await pilot.press("E")
         await seen(pilot, "the 9 rows of Programs")
-        assert list(app.main._rows_of_feeds()) == ["Programs"]
+        assert list(app.main.saving.rows_of_feeds()) == ["Programs"]
 
 
 async def test_panes_that_froze_below_it_show_what_came_until_then() -> None:

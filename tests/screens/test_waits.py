@@ -197,7 +197,7 @@ async def test_rows_are_saved_with_the_units_in_their_names_and_in_the_report() 
         head, first = to_csv(rows.headers, rows).splitlines()[:2]
         assert head == "comm,pid,running_cpus,queued_threads,blocked_share,seconds,most_on,threads,wakeups"
         assert first == "rsync,900,0.0,0.0,1.0,bbbbbbbbbb,write,1,0"
-        assert list(app.main._rows_of_feeds()) == ["Why it waits"]
+        assert list(app.main.saving.rows_of_feeds()) == ["Why it waits"]
 
 
 async def test_a_reading_without_a_row_is_not_taken_for_none() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual import on
 from textual.app import ComposeResult
@@ -27,6 +27,7 @@ from ebpftop.ui.screens.changing import ChangesController, compare_in, span_text
 from ebpftop.ui.screens.going import GoController
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.playback import PlaybackController
+from ebpftop.ui.screens.saving import SaveController
 from ebpftop.ui.widgets.columns import Shown, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
 from ebpftop.ui.widgets.row_view import RowView
@@ -42,21 +43,24 @@ _NOTES_FROM = 20
 """In a terminal of fewer lines one note has room."""
 
 
+class CallOpener(Protocol):
+    """Opens the details of system calls."""
+
+    def call(self, subject: Subject) -> None:
+        """Open those of the call that *subject* is."""
+
+
 class Below(Protocol):
     """What this screen asks of the main one, which is below it."""
 
     changes: ChangesController
     playback: PlaybackController
     going: GoController
+    saving: SaveController
 
-    def pick_columns(self, lines: RowView[Any], label: str) -> None:
-        """Let the columns of *lines* be chosen."""
-
-    async def save(self, kind: Kind, label: str, name: str, rows: Shown[Any]) -> None:
-        """Ask where to save the history, or *rows*."""
-
-    def show_calls(self, subject: Subject) -> None:
-        """Open the details of a system call."""
+    @property
+    def opening(self) -> CallOpener:
+        """Opens other screens."""
 
     def show_programs(self, query: str, box: Box) -> None:
         """Show the programs in *box* that match."""
@@ -271,10 +275,12 @@ class ChangedScreen(LiveScreen):
             span = self.compared.a if row.mark == "-" else self.compared.b
             self._main.show_programs(query_of(row), Box(*span))
         elif subject is not None:
-            self._main.show_calls(subject)
+            self._main.opening.call(subject)
 
     def action_columns(self) -> None:
-        self._main.pick_columns(self.table, self.label)
+        from ebpftop.ui.screens.column_picker import pick_columns
+
+        pick_columns(self.app, self.table, self.label)
 
     def action_copy(self) -> None:
         row = self.table.selected()
@@ -285,7 +291,7 @@ class ChangedScreen(LiveScreen):
         self.app.notify("Row sent to the terminal's clipboard")
 
     async def action_save(self, kind: Kind) -> None:
-        await self._main.save(kind, self.label, "changed", self.exported())
+        await self._main.saving.ask(kind, self.label, "changed", self.exported())
 
     def exported(self) -> Shown[Row]:
         """Return what is shown, for an export and the report."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from ebpftop.ui.screens.ready import ReadyScreen
+from ebpftop.ui.screens.ready import ReadyScreen, ready
 from ebpftop.ui.widgets.columns import Column
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
@@ -119,3 +119,8 @@ class ColumnsScreen(ReadyScreen[None]):
             options.action_cursor_down()
         else:
             options.action_cursor_up()
+
+
+def pick_columns(app: App[Any], lines: RowView[Any], label: str) -> None:
+    """Let the columns of *lines* be chosen; *label* says of what."""
+    app.push_screen(ready(app, ColumnsScreen).fill(lines, label))

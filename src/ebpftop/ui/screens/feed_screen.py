@@ -18,6 +18,7 @@ from ebpftop.ui.screens.over_time import TIME_KEYS
 from ebpftop.ui.screens.playback import PlaybackController
 from ebpftop.ui.screens.probe_feed import ProbeFeed
 from ebpftop.ui.screens.row_actions import RowController
+from ebpftop.ui.screens.saving import SaveController
 from ebpftop.ui.widgets.columns import Shown, Span
 from ebpftop.ui.widgets.row_steps import beside
 from ebpftop.ui.widgets.row_view import RowView
@@ -41,12 +42,7 @@ class Below(Protocol):
     playback: PlaybackController
     going: GoController
     rows: RowController
-
-    def pick_columns(self, lines: RowView[Any], label: str) -> None:
-        """Let the columns of *lines* be chosen."""
-
-    async def save(self, kind: Kind, label: str, name: str, rows: Shown[Any]) -> None:
-        """Ask where to save the history, or *rows*."""
+    saving: SaveController
 
     def action_pause(self) -> None:
         """Freeze, or go on."""
@@ -186,14 +182,16 @@ class FeedScreen(LiveScreen):
         self.below.going.open(self.details_of(event.row), beside(self.table, self.details_of))
 
     def action_columns(self) -> None:
-        self.below.pick_columns(self.table, self.label)
+        from ebpftop.ui.screens.column_picker import pick_columns
+
+        pick_columns(self.app, self.table, self.label)
 
     def action_copy(self) -> None:
         row = self.table.selected()
         self.below.rows.copy_details(None if row is None else self.details_of(row))
 
     async def action_save(self, kind: Kind) -> None:
-        await self.below.save(kind, self.label, self.feed.probe, self.exported())
+        await self.below.saving.ask(kind, self.label, self.feed.probe, self.exported())
 
     # Time, which is the main screen's.
 

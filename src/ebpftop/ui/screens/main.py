@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, get_args
 
@@ -22,7 +22,6 @@ from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
 from ebpftop.models import relatives
 from ebpftop.models.box import Box
-from ebpftop.models.callers import process_of
 from ebpftop.models.groups import GroupsModel
 from ebpftop.models.processes import Processes
 from ebpftop.models.programs import ProgramsModel
@@ -30,7 +29,6 @@ from ebpftop.models.subject import Subject
 from ebpftop.models.subset import Kind
 from ebpftop.models.waits import WaitsModel
 from ebpftop.probes.registry import registry
-from ebpftop.sources.capabilities import series_of
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane, LogFilter
@@ -43,22 +41,22 @@ from ebpftop.ui.screens.filtering import FilterController
 from ebpftop.ui.screens.go_requested import GoRequested
 from ebpftop.ui.screens.going import GoController
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
+from ebpftop.ui.screens.opening import OpenController
 from ebpftop.ui.screens.over_time import CHANGE_KEYS, PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
 from ebpftop.ui.screens.placing import LEAST
 from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
 from ebpftop.ui.screens.probe_feed import ProbeFeed
 from ebpftop.ui.screens.profiling import ProfileController
-from ebpftop.ui.screens.ready import ReadyScreen, ready
+from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.screens.row_actions import ROW_KEYS, RowController
+from ebpftop.ui.screens.saving import SaveController
 from ebpftop.ui.screens.status_line import STATUS_ACTIONS, status_of
 from ebpftop.ui.screens.toggling import ProbeController, probe_keys
 from ebpftop.ui.screens.tracing import TraceController
 from ebpftop.ui.screens.viewing import VIEW_KEYS, ViewController
 from ebpftop.ui.screens.watching import WatchController, WatchOptions
-from ebpftop.ui.widgets.columns import Shown
 from ebpftop.ui.widgets.filter_bar import FilterBar
 from ebpftop.ui.widgets.keyline import KeyLine
-from ebpftop.ui.widgets.row_steps import RowSteps
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.status_bar import StatusBar
 from ebpftop.ui.widgets.tabs_line import TabsLine
@@ -129,8 +127,10 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.tracing = TraceController(
             lambda: self.app, lambda: self.query_one(SyscallsPane), source, lambda: self.filters.stack
         )
+        self.saving = SaveController(self)
+        self.opening = OpenController(self)
         self.going = GoController(
-            lambda: self.app, self.panes, self.filters, self.rows, self.tracing.ask, self.show_tree, self.show_waits
+            lambda: self.app, self.panes, self.filters, self.rows, self.tracing.ask, self.show_tree, self.opening.waits
         )
         users = next(pane for pane in self.panes if isinstance(pane, UsersPane))
         self.views = ViewController(
@@ -194,12 +194,12 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.views.follow()
         self.describe_tabs()
         shown = [pane for pane in self.panes if pane.number and self._takes_room(pane)]
-        status = status_of(self.source, self.playback, shown, self._filter_text, self.interval_s)
+        status = status_of(self.source, self.playback, shown, self.filter_text, self.interval_s)
         self.query_one(StatusBar).status = status
         self.update_plots()
 
     @property
-    def _filter_text(self) -> str:
+    def filter_text(self) -> str:
         """The filter of all panes, and of each list that has one: that in focus is last, where none is cut off."""
         pane = self.pane
         others = [
@@ -211,7 +211,7 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     @on(events.DescendantFocus)
     def _focus_described(self) -> None:
-        if self._filter_text:
+        if self.filter_text:
             self.describe()
 
     def on_unmount(self) -> None:
@@ -311,24 +311,7 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     @on(SyscallsPane.Open)
     def _open_view(self, event: SyscallsPane.Open) -> None:
-        from ebpftop.ui.screens.syscall_details import SyscallScreen
-        from ebpftop.ui.screens.syscall_lists import VIEWS, ProcessScreen, TracedScreen
-
-        pane = self.query_one(SyscallsPane)
-        model = pane.model
-        if event.pid is not None:
-            process = process_of(model.latest, event.pid)
-            self.app.push_screen(ready(self.app, ProcessScreen).fill_with(model, process))
-        elif event.call is not None:
-            call = ready(self.app, SyscallScreen).fill_with(model, event.call, pane.handle, live=self.source.live)
-            self.app.push_screen(call.beside(RowSteps(pane.lines)))
-        else:
-            screen = ready(self.app, VIEWS[event.view])
-            if isinstance(screen, TracedScreen):
-                screen.fill_with(pane)
-            else:
-                screen.fill(model)
-            self.app.push_screen(screen)
+        self.opening.view(event)
 
     # Keys.
 
@@ -404,30 +387,6 @@ class MainScreen(ListFilters[None], TimeScreen):
             gone = "has ended, and is not in the tree any more" if ended else "is hidden from the tree by a filter"
             self.app.notify(f"{process.comm} ({process.pid}) {gone}")
 
-    def action_programs(self) -> None:
-        """Show all eBPF programs of the machine."""
-        from ebpftop.ui.screens.programs import ProgramsScreen
-
-        self.app.push_screen(ready(self.app, ProgramsScreen).fill_with(self))
-
-    def action_changed(self) -> None:
-        """Show what changed between the two spans that are marked."""
-        from ebpftop.ui.screens.changed import ChangedScreen
-
-        self.app.push_screen(ready(self.app, ChangedScreen).fill_with(self))
-
-    def show_calls(self, subject: Subject) -> None:
-        """Open the details of a system call."""
-        from ebpftop.ui.screens.syscall_details import SyscallScreen
-
-        pane = self.query_one(SyscallsPane)
-        call = next((call for key, call in pane.model.calls.items() if key == (subject.abi, subject.nr)), None)
-        if call is None:
-            self.app.notify(f"{subject.call} was not called up to the moment that is shown")
-            return
-        screen = ready(self.app, SyscallScreen)
-        self.app.push_screen(screen.fill_with(pane.model, call, pane.handle, live=self.source.live))
-
     def show_programs(self, query: str, box: Box) -> None:
         """Show the programs in *box* that match, with nothing above them."""
         while len(self.app.screen_stack) > 1:
@@ -445,22 +404,6 @@ class MainScreen(ListFilters[None], TimeScreen):
         """Put together in pane 2 what happens in another way."""
         self.views.step(steps)
 
-    def action_waits(self) -> None:
-        """Show why processes wait."""
-        self.show_waits(None)
-
-    def show_waits(self, pid: int | None) -> None:
-        """Show why processes wait, with the cursor on *pid*."""
-        from ebpftop.ui.screens.waits import WaitsScreen
-
-        opened = next((screen for screen in self.app.screen_stack if isinstance(screen, WaitsScreen)), None)
-        if opened is None:
-            self.app.push_screen(ready(self.app, WaitsScreen).fill_with(self, pid))
-            return
-        while self.app.screen is not opened:
-            self.app.pop_screen()
-        opened.choose(pid)
-
     @property
     def in_flight(self) -> tuple[InFlight, ...]:
         """The calls in flight at the moment that is shown."""
@@ -477,14 +420,19 @@ class MainScreen(ListFilters[None], TimeScreen):
         """The processes that are known at the moment that is shown."""
         return self.execs.model.processes
 
+    def action_programs(self) -> None:
+        self.opening.programs()
+
+    def action_changed(self) -> None:
+        self.opening.changed()
+
+    def action_waits(self) -> None:
+        self.opening.waits(None)
+
     def action_columns(self) -> None:
-        self.pick_columns(self.pane.lines, self.pane.label)
+        from ebpftop.ui.screens.column_picker import pick_columns
 
-    def pick_columns(self, lines: RowView[Any], label: str) -> None:
-        """Let the columns of *lines* be chosen."""
-        from ebpftop.ui.screens.column_picker import ColumnsScreen
-
-        self.app.push_screen(ready(self.app, ColumnsScreen).fill(lines, label))
+        pick_columns(self.app, self.pane.lines, self.pane.label)
 
     @property
     def typed_filter(self) -> str:
@@ -531,48 +479,7 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     async def action_save(self, kind: Kind) -> None:
         """Ask where to save the history, or the rows of this pane."""
-        await self.save(kind, self.pane.label, self.pane.list_name, self.pane.rows_shown())
-
-    async def save(self, kind: Kind, label: str, name: str, rows: Shown[Any]) -> None:
-        """Ask where to save the history, or *rows* of a list: *label* in words, *name* in the name of a file."""
-        from ebpftop.ui.screens.report_actions import OnScreen
-        from ebpftop.ui.screens.save_actions import Listed, save_choices
-        from ebpftop.ui.screens.save_dialog import SaveScreen, place_to_save
-
-        place = await place_to_save()
-        shown = OnScreen(
-            header=self.source.header,
-            overview=self.playback.overview,
-            shown=self.playback.shown_time,
-            filter=self._filter_text,
-            watches=[watch.label for watch in self.watching.watches.watches],
-            panes=self.panes,
-            more={**self._rows_of_feeds(), **self.changes.listed},
-            timeline=self.playback.timeline,
-            series=series_of(self.source),
-        )
-        profiles = self.profiles.savings(*self.rows.seen(), self.playback.shown_time)
-        choices = save_choices(
-            shown, Listed(label, name, rows), self.playback.view_filter, self.execs.typed_query, profiles
-        )
-        screen = ready(self.app, SaveScreen).fill(choices, kind, place)
-        self.app.push_screen(screen, lambda said: self.app.notify(said) if said else None)
-
-    def _rows_of_feeds(self) -> Mapping[str, Shown[Any]]:
-        """Return the eBPF programs and why processes wait for a report, if they are known."""
-        from ebpftop.ui.panes.bpf_columns import busiest
-        from ebpftop.ui.panes.wait_columns import most_blocked
-
-        programs, waits = self.programs.model, self.waits.model
-        assert isinstance(programs, ProgramsModel)
-        assert isinstance(waits, WaitsModel)
-        found: dict[str, Shown[Any]] = {}
-        if programs.latest is not None:
-            found[self.programs.label] = busiest(programs)
-        if waits.latest is not None:
-            waits.connect(self.in_flight)
-            found[self.waits.label] = most_blocked(waits)
-        return found
+        await self.saving.ask(kind, self.pane.label, self.pane.list_name, self.pane.rows_shown())
 
     def _clear_filter(self) -> bool:
         """Clear the filter of the list with the focus, else that of another pane; False if there is none."""
