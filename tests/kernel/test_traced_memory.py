@@ -82,6 +82,21 @@ temporary = os.open("file", os.O_RDWR | os.O_CREAT | os.O_TRUNC); os.write(tempo
 fcntl.lockf(temporary, fcntl.LOCK_EX, 5, 1)
 fcntl.fcntl(temporary, fcntl.F_GETLK, struct.pack("hhqqi4x", 0, 0, 0, 9, 0))
 os.sendfile(os.open("/dev/null", 1), temporary, 1, 2); os.utime(temporary, (1, 2)); libc.sigaltstack(None, bytes(24))
+def ioctls(on, *requests, of=bytes(40)):
+    for request in requests:
+        try: fcntl.ioctl(on, request, bytearray(of))
+        except OSError: pass
+for name in (b"lo", b"nope"):
+    name = name.ljust(16, bytes(1))
+    ioctls(server, 0x8913, 0x8915, 0x8917, 0x8919, 0x891b, 0x891d, 0x8921, 0x8927, 0x8933, 0x8942, of=name + bytes(24))
+ioctls(server, 0x8914, 0x8922, 0x8916, of=name + struct.pack("HHi", 2, 0, 127) + bytes(16))
+for number in (1, 99999): ioctls(server, 0x8910, of=bytes(16) + struct.pack("i20x", number))
+ioctls(server, 0x8901, 0x8902, 0x8903, 0x8904, 0x8905, 0x541b, 0x894b)
+ioctls(temporary, 0x80086601, 0x125e, 0x1268, 0x80081272, 0x540c)
+for kind in (1, 0, 7):
+    try: fcntl.fcntl(into, 15, struct.pack("ii", kind, 1))
+    except OSError: pass
+    fcntl.fcntl(into, 16, bytes(8))
 # Nothing can be read there: it is an address, and what other arguments point to is read as ever.
 nowhere = ctypes.c_void_p(0x123456789000)
 libc.poll(nowhere, 3, 0); libc.syscall(35, nowhere, nowhere); libc.syscall(435, nowhere, 88)

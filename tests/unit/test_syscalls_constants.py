@@ -21,6 +21,7 @@ KERNEL = (
     "linux/membarrier.h linux/mman.h linux/module.h linux/mount.h linux/netlink.h linux/nsfs.h linux/openat2.h "
     "linux/perf_event.h linux/pidfd.h linux/prctl.h linux/ptrace.h linux/random.h linux/resource.h linux/sched.h "
     "linux/seccomp.h linux/shm.h linux/signalfd.h linux/sockios.h linux/stat.h linux/tcp.h linux/time.h "
+    "linux/blkpg.h linux/fiemap.h linux/if_tun.h linux/loop.h linux/rtc.h "
     "linux/timerfd.h linux/udp.h linux/userfaultfd.h linux/wait.h linux/xattr.h"
 )
 LIBRARY = (

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ebpftop.core.syscall_records import Abi
 from ebpftop.probes import traced_files
 from ebpftop.probes.traced_files import files_of
-from ebpftop.syscalls import abi
+from ebpftop.syscalls import abi, memory
+from ebpftop.syscalls.constants import WORDS
 from ebpftop.syscalls.decode import decode
 from ebpftop.syscalls.memory import (
     FDS_MAX,
@@ -168,6 +169,7 @@ def test_a_time_that_a_file_gets_is_also_a_date(monkeypatch: pytest.MonkeyPatch)
         ("sendfile", {10: of(struct.pack("=q", 3)), 2: of(struct.pack("=q", 8))}, 5, {2: "[3] => [8]"}),
         ("recvmsg", {9: of(struct.pack("=QII", 1, 110, 0))}, -11, {1: "{msg_namelen=110}"}),
         ("ioctl", {2: of(bytes(36))}, -25, {}),
+        ("interface", {2: of(b"nope".ljust(40, b"\0"))}, -19, {2: '{ifr_name="nope"}'}),
         ("getsockopt", {3: of(struct.pack("=i", 111))}, 0, {3: "[ECONNREFUSED]"}),
         ("rt_sigreturn", {8: of(struct.pack("=Q", 2))}, 0, {0: "{mask=[INT]}"}),
         ("execve", {9: {0: end(1), 1: (b"ls", 2)}, 10: {0: end(2)}}, 0, {1: '["ls"]', 2: "0x3000 /* 2 vars */"}),
@@ -179,7 +181,9 @@ def test_a_time_that_a_file_gets_is_also_a_date(monkeypatch: pytest.MonkeyPatch)
 def test_what_was_before_a_call_and_what_is_after_it(
     name: str, pieces: dict[int, Pieces], ret: int, expected: dict[int, str]
 ) -> None:
-    others = {"ioctl": (1, 0x5401, 0x3000, 4, 5, 6), "getsockopt": (1, 1, 4, 4, 5, 6)}
+    request = 0x8913 if name == "interface" else 0x5401
+    name = "ioctl" if name == "interface" else name
+    others = {"ioctl": (1, request, 0x3000, 4, 5, 6), "getsockopt": (1, 1, 4, 4, 5, 6)}
     args = others.get(name, (1, 0x2000, 0x3000, 4, 5, 6))
     assert words("x86_64", name, args, pieces, ret=ret) == expected
 
@@ -249,12 +253,37 @@ def _read(arg: int, data: bytes) -> dict[int, Pieces]:
     return dict(pieces_by_argument(_HEAD.pack(arg, 0, len(data), 0, len(data)) + data))
 
 
+LO = b"lo".ljust(16, b"\0")
+
+
 @pytest.mark.parametrize(
     ("name", "args", "memory", "expected"),
     [
         ("futex", (0x1000, 128, 2, 0x2000, 0, 0), (3, struct.pack("=qq", 1, 5)), "{tv_sec=1, tv_nsec=5}"),
         ("futex", (0x1000, 131, 2, 0x2000, 0, 0), (3, struct.pack("=qq", 1, 5)), None),
         ("ioctl", (3, 0x541B, 0x1000, 0, 0, 0), (2, struct.pack("=i", 7)), "[7]"),
+        (
+            "ioctl",
+            (3, 0x8913, 0x1000, 0, 0, 0),
+            (2, LO + struct.pack("=H", 0x49)),
+            '{ifr_name="lo", ifr_flags=IFF_UP|IFF_LOOPBACK|IFF_RUNNING}',
+        ),
+        (
+            "ioctl",
+            (3, 0x8915, 0x1000, 0, 0, 0),
+            (2, LO + bytes((2, 0, 0, 0, 127, 0, 0, 1)).ljust(24, b"\0")),
+            '{ifr_name="lo", ifr_addr={sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr("127.0.0.1")}}',
+        ),
+        (
+            "ioctl",
+            (3, 0x8927, 0x1000, 0, 0, 0),
+            (2, LO + struct.pack("=H6s", 1, b"\x02BCDEF")),
+            '{ifr_name="lo", ifr_hwaddr={sa_family=ARPHRD_ETHER, sa_data=02:42:43:44:45:46}}',
+        ),
+        ("ioctl", (3, 0x8910, 0x1000, 0, 0, 0), (2, LO + struct.pack("=i", 1)), '{ifr_ifindex=1, ifr_name="lo"}'),
+        ("ioctl", (3, 0x80086601, 0x1000, 0, 0, 0), (2, struct.pack("=Q", 0x80010)), "[FS_IMMUTABLE_FL|FS_EXTENT_FL]"),
+        ("fcntl", (3, 16, 0x1000, 0, 0, 0), (2, struct.pack("=Ii", 1, 9)), "{type=F_OWNER_PID, pid=9}"),
+        ("fcntl", (3, 15, 0x1000, 0, 0, 0), (2, struct.pack("=Ii", 7, 9)), "{type=0x7 /* F_OWNER_??? */, pid=9}"),
         ("ioctl", (3, 0x1234, 0x1000, 0, 0, 0), (2, struct.pack("=i", 7)), None),
         ("prctl", (15, 0x1000, 0, 0, 0, 0), (1, b"newname\0"), '"newname"'),
         ("prctl", (16, 0x1000, 0, 0, 0, 0), (1, b"newname\0"), '"newname"'),
@@ -309,3 +338,10 @@ def test_shapes_and_lists_are_those_of_the_kernel_side() -> None:
     for name, prefix, ours in (("value_size", "VALUE_", Shape), ("value_lists", "LISTS_", Lists)):
         body = re.sub(r"/\*.*?\*/", "", header.partition(f"enum {name} {{")[2].partition("}")[0], flags=re.DOTALL)
         assert re.findall(rf"{prefix}(\w+)", body) == [member.name for member in ours]
+
+
+def test_the_documents_have_the_right_numbers_of_calls_and_requests() -> None:
+    docs = Path(__file__).parents[2] / "docs/syscalls.md"
+    text = docs.read_text()
+    assert re.findall(r"arguments of (\d+) calls", text) == [str(len(memory._table()))]
+    assert re.findall(r"(\d+) requests have names", text) == [str(len(WORDS["ioctl"].choices))]

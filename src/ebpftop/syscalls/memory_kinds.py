@@ -12,6 +12,18 @@ from typing import TypeAlias
 
 from ebpftop.syscalls.clone_words import clone_args
 from ebpftop.syscalls.memory_files import file_system, lock, lock_found, stat, statx
+from ebpftop.syscalls.memory_interfaces import (
+    file_flags,
+    hardware_address,
+    integer,
+    interface,
+    interface_by_index,
+    interface_flags,
+    interface_index,
+    interface_name,
+    owner,
+    socket_place,
+)
 from ebpftop.syscalls.memory_lists import (
     descriptor_set,
     descriptors,
@@ -118,6 +130,14 @@ class Kind:
     beside: bool = False
 
 
+_INTERFACE_FIELDS: Mapping[str, Callable[[Pieces], str]] = {
+    **dict.fromkeys(("addr", "dstaddr", "broadaddr", "netmask"), socket_place),
+    **dict.fromkeys(("metric", "mtu", "ifindex", "qlen"), integer),
+    "flags": interface_flags,
+    "hwaddr": hardware_address,
+}
+"""Fields of struct ifreq that follow its name."""
+
 KINDS: Mapping[str, Kind] = {
     "bytes": Kind(1, SHOWN + 1, byte_string, narrow=True),
     "filled_bytes": Kind(1, SHOWN + 1, byte_string, narrow=True, filled=True),
@@ -127,6 +147,18 @@ KINDS: Mapping[str, Kind] = {
     "filled_int": Kind(4, 4, number, narrow=True, filled=True),
     "option": Kind(1, SHOWN + 1, option, narrow=True),
     "filled_option": Kind(1, SHOWN + 1, option, narrow=True, filled=True),
+    "owner": Kind(8, 8, owner, narrow=True),
+    "filled_owner": Kind(8, 8, owner, narrow=True, filled=True),
+    "file_flags": Kind(4, 4, file_flags, narrow=True),
+    "filled_file_flags": Kind(4, 4, file_flags, narrow=True, filled=True),
+    "interface_name": Kind(40, 40, interface_name, narrow=True),
+    "interface_index": Kind(40, 40, interface_index, narrow=True),
+    "filled_interface_by_index": Kind(40, 40, interface_by_index, narrow=True, filled=True),
+    **{
+        f"{filled}interface_{name}": Kind(40, 40, interface(f"ifr_{name}", words), narrow=True, filled=bool(filled))
+        for filled in ("", "filled_")
+        for name, words in _INTERFACE_FIELDS.items()
+    },
     "two_fds": Kind(8, 8, descriptors, narrow=True, filled=True, lists=Lists.INTS, named=descriptors),
     "iovec": Kind(16, SHOWN + 1, iovecs, shape=Shape.IOVECS),
     "filled_iovec": Kind(16, SHOWN + 1, iovecs, filled=True, shape=Shape.IOVECS),

@@ -50,14 +50,14 @@ def hexadecimal_bytes(pieces: _Pieces) -> str:
 def string(pieces: _Pieces) -> str:
     """Show a C string."""
     data, whole = pieces[0]
-    return f'"{_printable(data.partition(bytes(1))[0])}"' + ("..." if whole > len(data) else "")
+    return f'"{printable(data.partition(bytes(1))[0])}"' + ("..." if whole > len(data) else "")
 
 
 def system_name(pieces: _Pieces) -> str:
     """Show the first two fields of struct utsname, as strace does."""
     raw = pieces[0][0]
     name, node = (raw[at : at + 65].partition(b"\0")[0] for at in (0, 65))
-    return f'{{sysname="{_printable(name)}", nodename="{_printable(node)}", ...}}'
+    return f'{{sysname="{printable(name)}", nodename="{printable(node)}", ...}}'
 
 
 def number(pieces: _Pieces) -> str:
@@ -117,10 +117,11 @@ def address(data: bytes, whole: int) -> str:
 
 def _path(raw: bytes) -> str:
     raw = raw[1:] if raw[0] == 0 else raw.partition(b"\0")[0]
-    return f'"{_printable(raw)}"'
+    return f'"{printable(raw)}"'
 
 
-def _printable(raw: bytes) -> str:
+def printable(raw: bytes) -> str:
+    """Return what is between the quotes of a string."""
     text = raw.decode("utf-8", "surrogateescape").translate({34: '\\"', 92: "\\\\"})
     return escape(text.encode("utf-8", "surrogateescape"))
 

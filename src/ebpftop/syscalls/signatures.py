@@ -42,9 +42,10 @@ fcntl 1=F_SETLEASE fd fcntl lease
 fcntl 1=F_ADD_SEALS fd fcntl seals
 fcntl 1=F_SETPIPE_SZ fd fcntl int
 fcntl 1=F_GETLK,F_SETLK,F_SETLKW,F_GETLK64,F_SETLK64,F_SETLKW64,F_OFD_GETLK,F_OFD_SETLK,F_OFD_SETLKW fd fcntl ptr
+fcntl 1=F_SETOWN_EX,F_GETOWN_EX fd fcntl ptr
 flock fd flock
 ioctl fd ioctl ptr
-ioctl 1=FIOCLEX,FIONCLEX,TIOCNOTTY fd ioctl
+ioctl 1=FIOCLEX,FIONCLEX,TIOCNOTTY,TIOCEXCL,TIOCNXCL,TIOCSBRK,TIOCCBRK,TIOCVHANGUP,BLKRRPART fd ioctl
 ioctl 1=FICLONE fd ioctl fd
 ioctl 1=TCFLSH fd ioctl tcflush
 ioctl 1=PERF_EVENT_IOC_ENABLE,PERF_EVENT_IOC_DISABLE,PERF_EVENT_IOC_RESET fd ioctl hex
