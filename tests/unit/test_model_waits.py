@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ebpftop.core.records import Probe
@@ -187,6 +188,8 @@ def test_what_was_blocked_in_before_and_runs_now() -> None:
     later = row(0, 0, 45, thread("running"), blocked=calls(30 * S, 15 * S))
     model = read(reading(30, first), reading(45, later))
     assert most_on(only(model), model.machine) == "write", "of the last seconds, not of all"
+    model.feed(Batch("states", 1056, (reading(56, msgspec.structs.replace(later, blocked_ns=56 * S)),)))
+    assert most_on(only(model), model.machine) == "", "in none of them in the last seconds"
 
 
 def test_the_chain_says_since_when_and_whether_that_is_a_lower_bound() -> None:
@@ -375,3 +378,44 @@ def test_a_pid_that_is_used_again_is_another_process() -> None:
     assert (found.row.start_ns, found.running) == (5 * S, 1.5)
     model.feed(Batch("states", 1007, (reading(7, row(2, 0, 5, start_ns=6 * S)),)))
     assert (only(model).running, model.find(8)) == (2.0, None)
+
+
+@pytest.mark.parametrize(
+    ("matches", "matches_not"),
+    [
+        ("pid:7", "pid:0"),
+        ("uid:33", "uid:7"),
+        ("running:20%", "running:30%"),
+        ("queued:30%", "queued:50%"),
+        ("blocked:50%", "blocked:20%"),
+        ("threads:3", "threads:7"),
+        ("comm:a", "comm:b"),
+        ("on:CPU*", "on:read*"),
+        ("call:read", "call:poll"),
+        ("call:write", "call:open"),
+        ("by:server", "by:8"),
+        ("by:9", "by:a"),
+        ("by:softirq", "by:irq"),
+        ("by:holder", "by:hold"),
+        ("by:12", "by:1"),
+        ("kernel:tcp_*", "kernel:udp_*"),
+        ("state:stopped", "state:running"),
+        ("7", "8"),
+        ("wanted", "unwanted"),
+    ],
+)
+def test_each_field_of_the_filter(matches: str, matches_not: str) -> None:
+    wakers = (
+        Waker(pid=9, comm="server", context=None, count=2),
+        Waker(pid=None, comm=None, context="softirq", count=1),
+    )
+    write = BlockedCall(abi="x86_64", nr=1, syscall="write", ns=S, max_ns=S, count=1)
+    now = thread("blocked", nr=0, call="read"), thread("stopped", 8)
+    one = row(2, 3, 5, *now, uid=33, threads=3, wakers=wakers, blocked=(write,))
+    model = read(reading(10, one, busy=20, queued=10))
+    model.connect((flight(awaited=(Awaited(pid=12, comm="holder"),), kernel_stack=("tcp_recvmsg", "ksys_read")),))
+    language = waits_language(lambda: model.machine)
+    for text, expected in ((matches, True), (matches_not, False)):
+        query = language.parse(text)
+        assert query is not None
+        assert query.matches(only(model)) is expected, text
