@@ -1,8 +1,11 @@
-"""Readings of why processes wait: made up, in seconds."""
+"""Readings of why processes wait, and calls in flight: made up, in seconds."""
 
 from __future__ import annotations
 
+from ebpftop.core.source import Batch
 from ebpftop.core.state_records import CpuStates, MachineStates, ProcessStates, States, ThreadNow
+from ebpftop.core.syscall_records import Awaited, InFlight
+from ebpftop.models.waits import Waiter, WaitsModel
 
 S = 10**9
 
@@ -47,3 +50,32 @@ def reading(at: float, *rows: ProcessStates, since: float | None = None, busy: f
             uninterruptible=0,
         ),
     )
+
+
+def read(*readings: States) -> WaitsModel:
+    model = WaitsModel()
+    for one in readings:
+        model.feed(Batch("states", one.time, (one,)))
+    return model
+
+
+def only(model: WaitsModel) -> Waiter:
+    (waiter,) = model.waiters
+    return waiter
+
+
+def flight(tid: int = 7, name: str = "read", nr: int = 0, **more: object) -> InFlight:
+    fields: dict[str, object] = {
+        **{"pid": 7, "tid": tid, "comm": "a", "abi": "x86_64", "nr": nr, "name": name, "ns": 9 * S},
+        **more,
+    }
+    return InFlight(**fields)  # type: ignore[arg-type]  # of any field
+
+
+PEER = flight(fd=3, peer="tcp 10.0.0.7:5432")
+HELD = flight(8, "futex", 202, lock="0x10", awaited=(Awaited(pid=9, comm="b"),))
+READ_0 = thread("blocked", nr=0, call="read")
+DISK = thread("uninterruptible", 9, 1, "write")
+LOCK = thread("blocked", 8, 202, "futex")
+WRITES = flight(9, "write", 1, path="/mnt/a")
+NOBODY_S = flight(8, "futex", 202, lock="0x10")

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
 from ebpftop.core.records import Probe
 from ebpftop.core.source import Batch
-from ebpftop.core.state_records import BlockedCall, ProcessStates, States, ThreadNow, Waker
+from ebpftop.core.state_records import BlockedCall, ProcessStates, ThreadNow, Waker
 from ebpftop.core.syscall_records import Awaited, InFlight
 from ebpftop.filters.query import QueryError
 from ebpftop.models.wait_fields import waits_language
-from ebpftop.models.waits import Waiter, WaitsModel, most_on, woken_by
-from ebpftop.ui.panes.chain_lines import chain_of
+from ebpftop.models.waits import most_on, woken_by
 from ebpftop.ui.panes.wait_columns import wait_columns
 from ebpftop.ui.panes.wait_details import wait_sheet
-from tests.unit.state_samples import S, reading, row, thread
-
-
-def read(*readings: States) -> WaitsModel:
-    model = WaitsModel()
-    for one in readings:
-        model.feed(Batch("states", one.time, (one,)))
-    return model
-
-
-def only(model: WaitsModel) -> Waiter:
-    (waiter,) = model.waiters
-    return waiter
+from tests.unit.state_samples import (
+    DISK,
+    HELD,
+    LOCK,
+    NOBODY_S,
+    PEER,
+    READ_0,
+    WRITES,
+    S,
+    flight,
+    only,
+    read,
+    reading,
+    row,
+    thread,
+)
 
 
 def test_shares_are_of_the_last_ten_seconds() -> None:
@@ -98,18 +98,6 @@ def test_the_whole_machine() -> None:
     machine = read(reading(1, queued=5), reading(2, queued=3)).machine
     assert machine is not None
     assert machine.queued == 2.5, "what is less than before is no negative time"
-
-
-def flight(tid: int = 7, name: str = "read", nr: int = 0, **more: object) -> InFlight:
-    fields: dict[str, object] = {
-        **{"pid": 7, "tid": tid, "comm": "a", "abi": "x86_64", "nr": nr, "name": name, "ns": 9 * S},
-        **more,
-    }
-    return InFlight(**fields)  # type: ignore[arg-type]  # of any field
-
-
-PEER = flight(fd=3, peer="tcp 10.0.0.7:5432")
-HELD = flight(8, "futex", 202, lock="0x10", awaited=(Awaited(pid=9, comm="b"),))
 
 
 @pytest.mark.parametrize(
@@ -192,72 +180,12 @@ def test_what_was_blocked_in_before_and_runs_now() -> None:
     assert most_on(only(model), model.machine) == "", "in none of them in the last seconds"
 
 
-def test_the_chain_says_since_when_and_whether_that_is_a_lower_bound() -> None:
-    def text(now: ThreadNow, *calls: InFlight) -> str:
-        model = read(reading(20, row(0, 0, 20, now, wakers=(Waker(pid=9, comm="b", context=None, count=1),))))
-        model.connect(calls)
-        assert model.latest is not None
-        return "".join(span.text for span in chain_of(only(model), model.machine, model.latest))
-
-    assert text(thread("blocked", nr=0, call="read", since_s=16)) == "a 7 read  4.0s  woken by b 9, 1 time in 20.0s"
-    assert "  >20.0s" in text(thread("blocked", since_s=0))
-    assert "read fd 3 → tcp 10.0.0.7:5432  9.0s" in text(thread("blocked", nr=0, call="read", since_s=19), PEER)
-    assert "at most SIGKILL ends it" in text(thread("uninterruptible", since_s=16))
-
-
 def test_who_woke_it() -> None:
     wakers = (
         Waker(pid=None, comm=None, context="softirq", count=3),
         Waker(pid=9, comm=None, context=None, count=2),
     )
     assert list(woken_by(row(0, 0, 1, wakers=wakers))) == [("softirq", 3, None), ("process 9", 2, 9)]
-
-
-def sheet_of(model: WaitsModel, waiter: Waiter | None = None) -> str:
-    return wait_sheet(model, waiter or only(model)).content(80).plain
-
-
-def test_the_sheet_says_of_what_time_each_figure_is() -> None:
-    def at(second: int) -> States:
-        wakers = (
-            Waker(pid=9, comm="b", context=None, count=second),
-            Waker(pid=None, comm=None, context="irq", count=2),
-        )
-        calls = (BlockedCall(abi=None, nr=None, syscall=None, ns=S, max_ns=S, count=4, threads=1),)
-        more: dict[str, Any] = {"wakers": wakers, "blocked": calls, "threads": 3}
-        more |= {"wakeups": 3 * second, "preempted": second}
-        return reading(second, row(0.5 * second, 0, 0.5 * second, thread("uninterruptible", since_s=second), **more))
-
-    text = sheet_of(read(*map(at, range(1, 31))))
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    for line in (
-        "last 10 s 30.0s since the probe was attached",
-        "running 50% 15.0s of one CPU, as in htop",
-        "queued 0% · wanted a CPU, had none",
-        "blocked 50% 15.0s of its threads' time",
-        "woken 30 90 times",
-        "preempted 30 times: it lost its CPU to another",
-        "by second rrrrrrrrrr r running, q queued, b blocked, · unknown",
-        "Blocked in (30.0s since the probe was attached)",
-        "in no call 1.0s 4 1.0s 1 thread",
-        "in no call: it waits for a page of its memory, was stopped, or is part of the kernel",
-        "Woken by (30.0s since the probe was attached)",
-        "30 b 9",
-        "2 irq a timer or a device",
-        "58 others",
-        "and 2 more threads",
-        "at most SIGKILL ends it (D in ps): a disk or a file server, mostly",
-    ):
-        assert line in lines, text
-
-
-def test_the_sheet_of_who_did_nothing_and_of_who_has_ended() -> None:
-    model = read(reading(5, row(0, 0, 5)))
-    waiter = only(model)
-    assert "Blocked in (5.00s since the probe was attached)\nnothing" in sheet_of(model)
-    assert "Woken by (5.00s since the probe was attached)\nnobody" in sheet_of(model)
-    model.feed(Batch("states", 1006, (reading(6),)))
-    assert "it has ended" in sheet_of(model, waiter)
 
 
 def test_readings_that_are_far_apart_are_no_ten_seconds() -> None:
@@ -295,13 +223,6 @@ def test_totals_of_one_process_that_go_back_begin_anew() -> None:
     assert (waiter.running, waiter.blocked, waiter.wakeups) == (0.5, 0.5, 2)
     assert waiter.most_blocked is not None, "what it was blocked in began anew, too"
     assert waiter.letters(1010) == "·········r"
-
-
-READ_0 = thread("blocked", nr=0, call="read")
-DISK = thread("uninterruptible", 9, 1, "write")
-LOCK = thread("blocked", 8, 202, "futex")
-WRITES = flight(9, "write", 1, path="/mnt/a")
-NOBODY_S = flight(8, "futex", 202, lock="0x10")
 
 
 @pytest.mark.parametrize(

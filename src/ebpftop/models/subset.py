@@ -111,7 +111,7 @@ class Subset:
                 stays = record.pid in self._pids or (
                     self._query is None and self._matches(self._filter.matches_exit, record)
                 )
-                if stays and record.pid in self._pids:
+                if stays:
                     self._ended.add(record.pid)
                 self._pids.discard(record.pid)
                 self._so_far.exited(record)
