@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebpftop.core.group_records import OTHER_COMM, OTHER_ID, CgroupRow, Cgroups, CommRow, Comms
+from ebpftop.core.process_records import Process
 from ebpftop.core.records import Probe, Record
 from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import SyscallRow, Syscalls
@@ -15,7 +16,9 @@ from ebpftop.models.errnos import by_errno
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.group_fields import ERRNOS, groups_language
 from ebpftop.models.groups import By, Group, GroupsModel
+from ebpftop.models.processes import ProcessInfo
 from ebpftop.models.syscalls import SyscallsModel
+from ebpftop.ui.panes.group_details import group_sheet
 
 T = 1_795_352_400.0
 ID = "06c200bb1487" + "e" * 52
@@ -64,6 +67,13 @@ def test_blocked_threads_are_summed_up_as_far_as_they_are_known() -> None:
     assert program.blocked == 0
     language = groups_language("units")
     assert [matching(language, [known, unknown], text) for text in ("blocked:>1", "blocked:<1")] == [[known.name], []]
+
+
+def test_its_sheet_says_how_many_processes_the_exec_log_does_not_know() -> None:
+    group = only(fed(GroupsModel(), 0, cgroup(1, "/a.service", unit="a.service", calls=1, running=3)), "units")
+    assert "3 that the exec log did not see start" in group_sheet(group, [], None, T).content().plain
+    process = ProcessInfo(Process(time=T, pid=7, ppid=1, uid=0, user="root", comm="sh", argv=("sh",), start_ns=1))
+    assert "2 more that the exec log did not see start" in group_sheet(group, [process], None, T).content().plain
 
 
 def test_the_same_unit_of_two_users_is_two() -> None:

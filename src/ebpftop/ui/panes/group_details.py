@@ -64,4 +64,8 @@ def group_sheet(group: Group, processes: Sequence[ProcessInfo], seen: CallsSeen 
         for doubt in seen.doubts:
             sheet.line(("may be missing: ", "$warning"), (doubt, "$dim"))
     processes_of(sheet, processes, now)
+    unseen = (group.running or 0) - len(processes)
+    if unseen > 0:
+        more = " more" if processes else ""
+        sheet.line((f"{'…':>7}  {unseen:,}{more} that the exec log did not see start", "$dim"))
     return sheet
