@@ -125,35 +125,6 @@ def test_what_it_mostly_waits_for(shown: ProcessStates, calls: tuple[InFlight, .
     assert wait_sheet(model, only(model)).content(80), "and its sheet can be drawn"
 
 
-def waits_for(tid: int, holder: int, seconds: int = 60) -> InFlight:
-    awaited = (Awaited(pid=holder, comm="a"),)
-    return flight(tid, "futex", 202, ns=seconds * S, lock="0x10", awaited=awaited)
-
-
-@pytest.mark.parametrize(
-    ("calls", "words"),
-    [
-        ((waits_for(7, 8), waits_for(8, 9), waits_for(9, 8)), "deadlock: a 8, a 9"),
-        ((waits_for(7, 7),), "deadlock: a 7"),
-        ((waits_for(7, 8), waits_for(8, 9)), "lock 0x10 ← a 8"),
-        ((waits_for(7, 8), waits_for(8, 9), waits_for(9, 8, 9)), "lock 0x10 ← a 8"),
-        ((waits_for(7, 8), flight(8, "read", ns=60 * S, awaited=(Awaited(pid=7, comm="a"),))), "lock 0x10 ← a 8"),
-    ],
-    ids=["two, and one that waits for them", "itself", "a chain", "perhaps not of one moment", "no lock"],
-)
-def test_threads_that_wait_for_each_other(calls: tuple[InFlight, ...], words: str) -> None:
-    now = [thread("blocked", call.tid, call.nr, call.name) for call in calls]
-    model = read(reading(60, row(0, 0, 60, *now)))
-    model.connect(calls)
-    assert model.latest is not None
-    chain = "".join(span.text for span in chain_of(only(model), model.machine, model.latest))
-    assert most_on(only(model), model.machine) == words
-    is_circle = words.startswith("deadlock")
-    assert (only(model).urgency == 3) is is_circle
-    assert ("deadlock" in chain) is is_circle
-    assert (f"{words}: each waits for the next one" in sheet_of(model)) is is_circle
-
-
 def test_a_thread_that_wants_a_cpu_is_queued_in_a_filter_as_on_the_screen() -> None:
     model = read(reading(1, row(0.5, 0.5, 0, thread("runnable")), busy=2, queued=1))
     language = waits_language(lambda: model.machine)

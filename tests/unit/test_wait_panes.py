@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ebpftop.core.source import Batch
 from ebpftop.core.state_records import BlockedCall, States, ThreadNow, Waker
-from ebpftop.core.syscall_records import InFlight
-from ebpftop.models.waits import Waiter, WaitsModel
+from ebpftop.core.syscall_records import Awaited, InFlight
+from ebpftop.models.waits import Waiter, WaitsModel, most_on
 from ebpftop.ui.panes.chain_lines import chain, chain_of, kernel_stack
 from ebpftop.ui.panes.wait_columns import mark, most_blocked, wait_columns
 from ebpftop.ui.panes.wait_details import wait_sheet
@@ -208,3 +210,32 @@ def test_a_process_is_no_interrupt_though_it_is_called_so() -> None:
     text = sheet_of(read(reading(1, row(0, 0, 1, wakers=wakers, wakeups=1))))
     assert "irq 9\n" in f"{text}\n"
     assert "others" not in text
+
+
+def waits_for(tid: int, holder: int, seconds: int = 60) -> InFlight:
+    awaited = (Awaited(pid=holder, comm="a"),)
+    return flight(tid, "futex", 202, ns=seconds * S, lock="0x10", awaited=awaited)
+
+
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [
+        ((waits_for(7, 8), waits_for(8, 9), waits_for(9, 8)), "deadlock: a 8, a 9"),
+        ((waits_for(7, 7),), "deadlock: a 7"),
+        ((waits_for(7, 8), waits_for(8, 9)), "lock 0x10 ← a 8"),
+        ((waits_for(7, 8), waits_for(8, 9), waits_for(9, 8, 9)), "lock 0x10 ← a 8"),
+        ((waits_for(7, 8), flight(8, "read", ns=60 * S, awaited=(Awaited(pid=7, comm="a"),))), "lock 0x10 ← a 8"),
+    ],
+    ids=["two, and one that waits for them", "itself", "a chain", "perhaps not of one moment", "no lock"],
+)
+def test_threads_that_wait_for_each_other(calls: tuple[InFlight, ...], words: str) -> None:
+    now = [thread("blocked", call.tid, call.nr, call.name) for call in calls]
+    model = read(reading(60, row(0, 0, 60, *now)))
+    model.connect(calls)
+    assert model.latest is not None
+    first_line = "".join(span.text for span in chain_of(only(model), model.machine, model.latest))
+    assert most_on(only(model), model.machine) == words
+    is_circle = words.startswith("deadlock")
+    assert (only(model).urgency == 3) is is_circle
+    assert ("deadlock" in first_line) is is_circle
+    assert (f"{words}: each waits for the next one" in sheet_of(model)) is is_circle
