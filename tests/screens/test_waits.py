@@ -121,6 +121,16 @@ async def test_the_key_opens_the_threads_of_a_process_that_waits_for_one_of_its_
         await seen(pilot, "Why php-fpm 815 waits")
 
 
+async def test_keys_are_about_the_process_of_the_chain_before_a_row_is_chosen() -> None:
+    async with running(with_waits(), (120, 35)) as (pilot, app):
+        await opened(pilot, app)
+        await pilot.press("slash", *"comm:make", "enter")
+        await seen(pilot, "make 18687 wait4")
+        assert screen(app).table.selected() is None
+        await pilot.press("T")
+        await seen(pilot, "all:pid=18687")
+
+
 async def test_from_any_row_of_a_process_its_wait_can_be_reached() -> None:
     to_it = ("o", "j", "j", "j", "j", "enter")
     async with running(with_waits(), (120, 35)) as (pilot, app):

@@ -108,13 +108,18 @@ class WaitsScreen(FeedScreen):
         return self.waits.machine
 
     @property
+    def _waiter(self) -> Waiter | None:
+        """The process of the chain: under the cursor, or the first one; None: there is none."""
+        return self.table.selected() or next(iter(self.table.rows()), None)
+
+    @property
     def subject(self) -> Subject | None:
-        waiter = self.table.selected()
+        waiter = self._waiter
         return _subject(waiter, self.now) if waiter is not None else None
 
     @property
     def topic(self) -> tuple[Subject | None, str]:
-        waiter = self.table.selected()
+        waiter = self._waiter
         return self.subject, self.label if waiter is None else self.details_of(waiter).title
 
     def contents(self) -> ComposeResult:
@@ -150,7 +155,7 @@ class WaitsScreen(FeedScreen):
             self._show_chain()
 
     def _show_chain(self) -> None:
-        waiter = self.table.selected() or next(iter(self.table.rows()), None)
+        waiter = self._waiter
         latest = self.waits.latest
         if waiter is None or latest is None:
             self.chain.set_text([])
@@ -225,7 +230,7 @@ class WaitsScreen(FeedScreen):
 
     def action_blocker(self) -> None:
         """Go to who ends the wait of the process under the cursor, or to who woke it most often."""
-        waiter = self.table.selected() or next(iter(self.table.rows()), None)
+        waiter = self._waiter
         if waiter is None:
             return
         wakers = (pid for _, _, pid in woken_by(waiter.row) if pid is not None)
