@@ -24,6 +24,7 @@ from ebpftop.models.subject import Subject, subject_of_call
 from ebpftop.models.subset import Kind
 from ebpftop.ui.panes.changed_columns import COLUMNS, plot, sign
 from ebpftop.ui.screens.changing import ChangesController, compare_in, span_text
+from ebpftop.ui.screens.finding import FindController
 from ebpftop.ui.screens.going import GoController
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.playback import PlaybackController
@@ -55,15 +56,13 @@ class Below(Protocol):
 
     changes: ChangesController
     playback: PlaybackController
+    finding: FindController
     going: GoController
     saving: SaveController
 
     @property
     def opening(self) -> CallOpener:
         """Opens other screens."""
-
-    def show_programs(self, query: str, box: Box) -> None:
-        """Show the programs in *box* that match."""
 
 
 class ChangedScreen(LiveScreen):
@@ -273,7 +272,7 @@ class ChangedScreen(LiveScreen):
             self._main.going.go("user", subject)
         elif row.call is None and self.compared is not None:
             span = self.compared.a if row.mark == "-" else self.compared.b
-            self._main.show_programs(query_of(row), Box(*span))
+            self._main.finding.programs(query_of(row), Box(*span))
         elif subject is not None:
             self._main.opening.call(subject)
 

@@ -20,8 +20,6 @@ from ebpftop.core.source import Batch, Source, WatchedList
 from ebpftop.core.syscall_records import InFlight
 from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
-from ebpftop.models import relatives
-from ebpftop.models.box import Box
 from ebpftop.models.groups import GroupsModel
 from ebpftop.models.processes import Processes
 from ebpftop.models.programs import ProgramsModel
@@ -38,6 +36,7 @@ from ebpftop.ui.panes.title import TitledPane
 from ebpftop.ui.panes.users import UsersPane
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.filtering import FilterController
+from ebpftop.ui.screens.finding import FindController
 from ebpftop.ui.screens.go_requested import GoRequested
 from ebpftop.ui.screens.going import GoController
 from ebpftop.ui.screens.list_filters import FILTER_KEYS, ListFilters
@@ -121,8 +120,15 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.show_history(source)
         calls = next(pane for pane in self.panes if isinstance(pane, SyscallsPane))
         self.profiles = ProfileController(source, lambda: calls.model, lambda: self.playback.overview, self.filters)
+        self.finding = FindController(self, self.type_filter)
         self.rows = RowController(
-            lambda: self.app, lambda: self.pane, self.filters, self.watching, self.playback, self.profiles, self.find
+            lambda: self.app,
+            lambda: self.pane,
+            self.filters,
+            self.watching,
+            self.playback,
+            self.profiles,
+            self.finding.both,
         )
         self.tracing = TraceController(
             lambda: self.app, lambda: self.query_one(SyscallsPane), source, lambda: self.filters.stack
@@ -130,7 +136,13 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.saving = SaveController(self)
         self.opening = OpenController(self)
         self.going = GoController(
-            lambda: self.app, self.panes, self.filters, self.rows, self.tracing.ask, self.show_tree, self.opening.waits
+            lambda: self.app,
+            self.panes,
+            self.filters,
+            self.rows,
+            self.tracing.ask,
+            self.finding.process,
+            self.opening.waits,
         )
         users = next(pane for pane in self.panes if isinstance(pane, UsersPane))
         self.views = ViewController(
@@ -349,7 +361,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         if pane is self.execs and self.execs.as_tree:
             self.execs.toggle_tree()
             return
-        self.show_tree(self.subject)
+        self.finding.process(self.subject)
 
     @property
     def subject(self) -> Subject | None:
@@ -366,39 +378,6 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     def action_trace(self) -> None:
         self.tracing.ask(self.subject)
-
-    def show_tree(self, subject: Subject | None) -> None:
-        """Show the tree of processes, with the cursor on what *subject* is about; if it is not there, say why."""
-        if self.execs not in self.choice_of_panes:
-            self.show_pane(self.execs, shown=True)
-        self.go_to_pane(self.execs)
-        if not self.execs.as_tree:
-            self.execs.toggle_tree()
-        self.set_focus(self.execs.lines)
-        if subject is None or subject.pid is None:
-            return
-        try:
-            process = relatives.process(self.execs.model.processes, subject)
-        except relatives.NowhereError as error:
-            self.app.notify(str(error), severity="warning")
-            return
-        if not self.execs.select_process(process):
-            ended = process.ended is not None
-            gone = "has ended, and is not in the tree any more" if ended else "is hidden from the tree by a filter"
-            self.app.notify(f"{process.comm} ({process.pid}) {gone}")
-
-    def show_programs(self, query: str, box: Box) -> None:
-        """Show the programs in *box* that match, with nothing above them."""
-        while len(self.app.screen_stack) > 1:
-            self.app.pop_screen()
-        self.playback.show_box(box)
-        if self.execs not in self.choice_of_panes:
-            self.show_pane(self.execs, shown=True)
-        self.go_to_pane(self.execs)
-        if self.execs.as_tree:
-            self.execs.toggle_tree()
-        self.set_focus(self.execs.lines)
-        self.type_filter(query)
 
     def action_view(self, steps: int) -> None:
         """Put together in pane 2 what happens in another way."""
@@ -447,15 +426,6 @@ class MainScreen(ListFilters[None], TimeScreen):
         """Open the filter with *text* in it, which takes effect as if it had been typed."""
         self.action_filter()
         self.query_one(FilterBar).type(text)
-
-    def find(self, execs: str, calls: str) -> None:
-        """Show only what matches: in the exec log, and in the list of system calls, each its own text."""
-        syscalls = next(pane for pane in self.panes if isinstance(pane, SyscallsPane))
-        for pane, text in ((self.execs, execs), (syscalls, calls)):
-            if (row_filter := pane.lines.row_filter) is not None:
-                row_filter.type(text)
-        self.describe()
-        self.app.notify(f"Exec log: {execs}. Syscalls: {calls}. Esc clears one after the other")
 
     def action_user(self) -> None:
         self.rows.filter_user()
