@@ -11,9 +11,10 @@ from typing import Any, cast
 import pytest
 
 from ebpftop.core.syscall_records import Awaited, InFlight
-from ebpftop.kernel import sockets, waiting
+from ebpftop.kernel import sockets, waiting, waiting_locks, waiting_task
 from ebpftop.kernel.root_work import RootWork
-from ebpftop.kernel.waiting import Question, Wait, WaitReader
+from ebpftop.kernel.waiting import Question, WaitReader
+from ebpftop.kernel.waiting_task import Wait
 from ebpftop.models.wait_text import brief_target, target_text
 from ebpftop.probes import waiting_calls
 from ebpftop.probes.waiting_calls import EACH_TIME, Listed, WaitingCalls, question_of
@@ -156,7 +157,7 @@ def test_nobody_waits_for_an_answer_that_does_not_come(monkeypatch: pytest.Monke
 def test_arguments_that_the_kernel_cuts_to_32_bits_stop_nothing(nr: str, tmp_path: Path) -> None:
     """A program may sleep in poll(2) of nothing with an address that no number of ours holds."""
     registers = [2**64 - 4096, 2**32] if nr == "poll" else [2**32, 2**64 - 4096, 2**64 - 4096]
-    process = waiting._Process(1, 1, str(tmp_path), (), sockets.SocketTables())
+    process = waiting_task.WaitingTask(1, 1, str(tmp_path), (), sockets.SocketTables())
     (tmp_path / "mem").write_bytes(b"")
     assert waiting._READ[nr](process, registers, 0) == Wait()
 
@@ -165,7 +166,7 @@ def test_a_call_that_cannot_be_read_does_not_end_the_reader(monkeypatch: pytest.
     def unreadable(path: str, most: int) -> bytes:
         return b"0 " + b"0xffffffffffffffff " * 8 if path.endswith("/syscall") else b""
 
-    monkeypatch.setattr(waiting, "_read", unreadable)
+    monkeypatch.setattr(waiting, "read", unreadable)
     reader = WaitReader()
     kinds = [kind for kind in waiting.KINDS if kind != "file"]
     asked = [Question(os.getpid(), os.getpid(), 0, kind, 0) for kind in kinds]
@@ -184,6 +185,6 @@ def test_locks_of_files_name_their_holders_unless_that_is_ambiguous() -> None:
 3: POSIX  ADVISORY  WRITE 900 fe:00:8 0 EOF
 3: -> POSIX  ADVISORY  WRITE 816 fe:00:8 0 EOF
 """
-    assert waiting._holders(locks, 815) == [812]
-    assert waiting._holders(locks, 816) == [812, 900]
-    assert waiting._holders(locks, 900) == []
+    assert waiting_locks.holders_of(locks, 815) == [812]
+    assert waiting_locks.holders_of(locks, 816) == [812, 900]
+    assert waiting_locks.holders_of(locks, 900) == []

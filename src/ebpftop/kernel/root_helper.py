@@ -27,7 +27,8 @@ from ebpftop.kernel.bpf_objects import Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.bpf_programs import Code, Listing
 from ebpftop.kernel.root_child import ANSWER_MAX, CODE, COUNTS, LAST_ID, REPLY, be_the_child
 from ebpftop.kernel.root_work import RootWork
-from ebpftop.kernel.waiting import KINDS, Question, Wait
+from ebpftop.kernel.waiting import KINDS, Question
+from ebpftop.kernel.waiting_task import Wait
 from ebpftop.lifecycle import helpers
 
 _PATIENCE_S = 5.0

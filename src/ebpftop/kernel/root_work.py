@@ -12,7 +12,8 @@ from ebpftop.kernel.bpf_holders import Round
 from ebpftop.kernel.bpf_objects import Counts, LinkFacts, MapFacts, ProgramFacts
 from ebpftop.kernel.bpf_programs import Listing
 from ebpftop.kernel.container_names import ContainerNames
-from ebpftop.kernel.waiting import Question, Wait, WaitReader
+from ebpftop.kernel.waiting import Question, WaitReader
+from ebpftop.kernel.waiting_task import Wait
 
 # All that ebpftop writes to. Others in an instance can fill the kernel's memory or slow down every function of it.
 _FILES = frozenset({"trace_clock", "buffer_size_kb", "events/bpf_trace/bpf_trace_printk/enable"})

@@ -13,7 +13,8 @@ from ebpftop.core.escape import escape
 from ebpftop.core.syscall_records import Abi, Awaited, InFlight
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.threads import in_first_pid_namespace
-from ebpftop.kernel.waiting import Question, Wait
+from ebpftop.kernel.waiting import Question
+from ebpftop.kernel.waiting_task import Wait
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.decode import descriptor_args, path_args
 
