@@ -8,15 +8,13 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from ebpftop.core.group_records import OTHER_COMM, OTHER_ID, CgroupRow, Cgroups, CommRow, Comms, UidRow, Uids
-from ebpftop.core.records import Lost, Record
+from ebpftop.core.records import Lost
 from ebpftop.core.user_records import OTHER_UID
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import root_work
@@ -24,9 +22,8 @@ from ebpftop.kernel.cgroups import hierarchies
 from ebpftop.kernel.container_names import ContainerNames
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.probes import groups
-from ebpftop.sources.live import KernelSource
-from ebpftop.sources.live_options import Options
 from ebpftop.syscalls import abi as abis
+from tests.kernel import own_source
 from tests.kernel.support import compile_c, needs_root
 from tests.kernel.workload_context import asleep, cgroup, set_comm
 
@@ -43,7 +40,6 @@ KINDS = [
     for v1 in (False, True)
 ]
 MS = 1_000_000
-Kind = TypeVar("Kind", bound=Record)
 NATIVE = abis.native_abi(platform.machine())
 
 # `does FOLDER CALLS FAILURES EXECS [UID]` enters a cgroup (unless FOLDER is "-"), then calls getppid, close(-1) and
@@ -90,49 +86,29 @@ def does(tmp_path: Path) -> Path:
     return compile_c(tmp_path, f"does{os.getpid()}"[:15], DOES, "-static")
 
 
-class Watched:
+class Watched(own_source.OwnSource):
     """The probe, asked when it suits the test."""
-
-    def __init__(self, source: KernelSource) -> None:
-        self.source = source
-        self.records: list[Record] = []
-
-    def read(self) -> None:
-        self.records += [record for batch in self.source.read_all() for record in batch.records]
 
     def cgroup(self, folder: Path, id: int | None = None) -> CgroupRow:
         """Return the row of a cgroup now; *id*, if it is gone."""
-        self.read()
-        (row,) = (row for row in self.last(Cgroups).rows if row.id == (id or folder.stat().st_ino))
+        (row,) = (row for row in self.now(Cgroups).rows if row.id == (id or folder.stat().st_ino))
         return row
 
     def cgroup_if_known(self, folder: Path) -> CgroupRow | None:
         """Return the row of a cgroup now, None if nothing is known of it yet."""
-        self.read()
-        return next((row for row in self.last(Cgroups).rows if row.id == folder.stat().st_ino), None)
+        return next((row for row in self.now(Cgroups).rows if row.id == folder.stat().st_ino), None)
 
     def comm(self, name: str) -> CommRow:
-        self.read()
-        (row,) = (row for row in self.last(Comms).rows if row.comm == name)
+        (row,) = (row for row in self.now(Comms).rows if row.comm == name)
         return row
 
     def uid(self, uid: int) -> UidRow:
-        self.read()
-        (row,) = (row for row in self.last(Uids).rows if row.uid == uid)
+        (row,) = (row for row in self.now(Uids).rows if row.uid == uid)
         return row
 
-    def last(self, kind: type[Kind]) -> Kind:
-        return next(record for record in reversed(self.records) if isinstance(record, kind))
 
-
-@contextmanager
-def watching(**options: object) -> Iterator[Watched]:
-    fields: dict[str, object] = {"probes": ("cgroups",), **options}
-    source = KernelSource(Options(**fields))  # type: ignore[arg-type]  # of any field
-    try:
-        yield Watched(source)
-    finally:
-        source.close()
+def watching(**options: object) -> AbstractContextManager[Watched]:
+    return own_source.opened(Watched, **{"probes": ("cgroups",), **options})
 
 
 def seen(row: CgroupRow | CommRow | UidRow) -> set[str]:
@@ -179,8 +155,7 @@ def test_programs_that_start_count_for_their_cgroup_and_their_name() -> None:
 
 
 def _comms(watched: Watched) -> tuple[CommRow, ...]:
-    watched.read()
-    return watched.last(Comms).rows
+    return watched.now(Comms).rows
 
 
 @pytest.mark.guest
@@ -216,7 +191,7 @@ def test_a_filter_in_the_kernel_counts_only_what_it_matches(does: Path) -> None:
     ):
         for folder in (inside, outside):
             subprocess.run([does, folder, "100", "0", "0"], check=True)
-        watched.read()
+        watched.poll()
         (row,) = watched.last(Cgroups).rows
         # When write was called, the process was not in it yet.
         assert (row.id, row.calls) == (inside.stat().st_ino, 100 + 1 + 1)
@@ -270,8 +245,8 @@ def test_ebpftop_does_not_count_itself() -> None:
     try:
         with watching() as watched:
             os.getppid()
-            watched.read()
-            watched.read()
+            watched.poll()
+            watched.poll()
             assert f"own{os.getpid()}" not in {row.comm for row in watched.last(Comms).rows}
     finally:
         set_comm(name)
@@ -288,7 +263,7 @@ def test_groups_that_the_map_has_no_room_for_are_counted_together(
     with cgroup(f"{RUN}-many") as folder, watching(filter=Filter(comms=("many*",))) as watched:
         for name in names:
             subprocess.run([name, folder, "100", "0", "0"], check=True)
-        watched.read()
+        watched.poll()
         by_cgroup, by_comm, by_uid = watched.last(Cgroups).rows, watched.last(Comms).rows, watched.last(Uids).rows
         (lost,) = [record for record in watched.records if isinstance(record, Lost) and record.where == "map"][-1:]
     # In each table the same calls.
@@ -308,8 +283,8 @@ def test_room_is_made_for_new_groups_and_no_count_is_lost(
             name = tmp_path / f"room{i}"
             shutil.copy(does, name)
             subprocess.run([name, "-", "100", "0", "0"], check=True)
-            watched.read()
-            watched.read()
+            watched.poll()
+            watched.poll()
         rows = {row.comm: row for row in watched.last(Comms).rows}
     assert not [record for record in watched.records if isinstance(record, Lost)]
     assert {name: "getppid" in seen(row) for name, row in rows.items()} == {f"room{i}": True for i in range(12)}

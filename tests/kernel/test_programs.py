@@ -17,15 +17,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from ebpftop.core.program_records import ProgramRow, Programs
-from ebpftop.core.records import Probe, Record
+from ebpftop.core.records import Probe
 from ebpftop.kernel import bpf_names, bpf_programs, bpf_syscall, btf, cgroups, maps, perf_event, tracefs
 from ebpftop.kernel.bpf_objects import Counts
 from ebpftop.kernel.bpf_syscall import MapInfo, Program
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import function_id
 from ebpftop.probes import programs as probe
-from ebpftop.sources.live import KernelSource
-from ebpftop.sources.live_options import Options
+from tests.kernel import own_source
 from tests.kernel.support import needs_root
 
 pytestmark = [needs_root, pytest.mark.guest]
@@ -35,17 +34,12 @@ _PROG_ATTACH, _TEST_RUN, _BTF_LOAD, _PROG_LOAD = 8, 10, 18, 5
 PATIENCE_S = 30.0
 
 
-class Watched:
+class Watched(own_source.OwnSource):
     """A source of this process's own that only has this probe."""
-
-    def __init__(self, source: KernelSource) -> None:
-        self.source = source
-        self.records: list[Record] = []
 
     def read(self) -> Programs:
         """Return the programs now."""
-        self.records += [record for batch in self.source.read_all() for record in batch.records]
-        return [record for record in self.records if isinstance(record, Programs)][-1]
+        return self.now(Programs)
 
     def row(self, program_fd: int) -> ProgramRow:
         """Return what is said of a program of this process."""
@@ -62,15 +56,8 @@ class Watched:
         return row
 
 
-@contextmanager
-def watching(**options: object) -> Iterator[Watched]:
-    fields: dict[str, object] = {"probes": ("programs",), **options}
-    source = KernelSource(Options(**fields))  # type: ignore[arg-type]  # of any field
-    try:
-        assert not source.failed
-        yield Watched(source)
-    finally:
-        source.close()
+def watching(**options: object) -> AbstractContextManager[Watched]:
+    return own_source.opened(Watched, **{"probes": ("programs",), **options})
 
 
 @contextmanager

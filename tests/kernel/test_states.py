@@ -9,23 +9,22 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from ebpftop.core.record_lines import encode
-from ebpftop.core.records import Lost, Probe, Record
+from ebpftop.core.records import Lost, Probe
 from ebpftop.core.state_records import BlockedCall, ProcessStates, States
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall
 from ebpftop.probes import states as probe
 from ebpftop.recording.parse import read_line
-from ebpftop.sources.live import KernelSource
-from ebpftop.sources.live_options import Options
 from ebpftop.syscalls.abi import native_abi
+from tests.kernel import own_source
 from tests.kernel.state_workloads import COMPAT_C, HAND_OVER, HASH, PING, SLEEPS, SPIN, awaited_page, working
 from tests.kernel.support import compile_c, needs_root
 
@@ -34,17 +33,12 @@ pytestmark = [needs_root, pytest.mark.guest]
 PATIENCE_S = 60.0
 
 
-class Watched:
+class Watched(own_source.OwnSource):
     """A source of this process's own that only has this probe."""
-
-    def __init__(self, source: KernelSource) -> None:
-        self.source = source
-        self.records: list[Record] = []
 
     def read(self) -> States:
         """Return the states now."""
-        self.records += [record for batch in self.source.read_all() for record in batch.records]
-        return [record for record in self.records if isinstance(record, States)][-1]
+        return self.now(States)
 
     def row(self, pid: int) -> ProcessStates:
         """Return the row of a process."""
@@ -60,15 +54,8 @@ class Watched:
         return rows[0]
 
 
-@contextmanager
-def watching(**options: object) -> Iterator[Watched]:
-    fields: dict[str, object] = {"probes": ("states",), **options}
-    source = KernelSource(Options(**fields))  # type: ignore[arg-type]  # of any field
-    try:
-        assert not source.failed
-        yield Watched(source)
-    finally:
-        source.close()
+def watching(**options: object) -> AbstractContextManager[Watched]:
+    return own_source.opened(Watched, **{"probes": ("states",), **options})
 
 
 class Scheduled(NamedTuple):
