@@ -223,12 +223,19 @@ enum filter_flag {
 	FILTER_COMM = 4,
 	FILTER_CGROUP = 8,
 	FILTER_HIDE_SELF = 16,
+	/* The same of what is excluded */
+	FILTER_NOT_UID = 32,
+	FILTER_NOT_PID = 64,
+	FILTER_NOT_COMM = 128,
+	FILTER_NOT_CGROUP = 256,
 };
 
 /* ebpftop and its helpers; if there are fewer, a pid is repeated. src/ebpftop/lifecycle/helpers.py has the number. */
 #define OWN_PROCESSES 4
 
 #define FILTER_SLOTS 2
+#define FILTER_EXCLUDED FILTER_SLOTS /* added to the bit of a slot: its filter excludes the value */
+#define FILTER_BITS (2 * FILTER_SLOTS) /* the others are of processes that are followed for something else */
 #define FILTER_MAX 64  /* values of one kind, in each slot */
 #define FILTER_CGROUPS 8
 
@@ -241,16 +248,17 @@ struct comm_key {
 struct cgroup_choice {
 	u64 id;
 	u32 level; /* depth below the root, so that descendants match too */
-	u32 v1;	   /* not in the unified hierarchy but in that of the pids controller */
+	u16 v1;	   /* not in the unified hierarchy but in that of the pids controller */
+	u16 excluded;
 };
 
 /*
  * Two slots, one of them active. User space fills the other, then flips `active`: every event is matched by the old
- * filter or by the new one, never by a mix. The values in the maps below have a bit for each slot.
+ * filter or by the new one, never by a mix. The values in the maps below have a bit for each slot, and another one.
  */
 struct filter_slot {
 	u32 flags;
-	u32 cgroups;
+	u32 cgroups; /* those that are excluded come first */
 	struct cgroup_choice cgroup[FILTER_CGROUPS];
 };
 
@@ -274,8 +282,19 @@ BPF_HASH(filter_uids, u32, u8, (FILTER_SLOTS * FILTER_MAX));
 BPF_HASH(filter_pids, u32, u8, 1); /* processes followed by --pid */
 BPF_LPM_TRIE(filter_comms, struct comm_key, u8, (FILTER_SLOTS * FILTER_MAX));
 
+/*
+ * Whether the filter of *slot* matches what has *bits* in a map of values, 0 if it is not there; *is_set*: there are values
+ * to match.
+ */
+INLINE bool value_matches(u32 bits, u32 slot, u32 is_set)
+{
+	if (bits >> (slot + FILTER_EXCLUDED) & 1)
+		return false;
+	return !is_set || bits >> slot & 1;
+}
+
 /* Match the current task's comm, a thread's own name; or that of *leader*, its process, if one is given. */
-INLINE bool comm_matches(u32 slot, const void *leader)
+INLINE bool comm_matches(u32 slot, u32 is_set, const void *leader)
 {
 	struct comm_key comm = {.bits = 8 * COMM_LEN};
 
@@ -283,9 +302,9 @@ INLINE bool comm_matches(u32 slot, const void *leader)
 		bpf_probe_read_kernel(comm.name, COMM_LEN, (const char *)leader + OFF_TASK_COMM);
 	else
 		bpf_get_current_comm(comm.name, COMM_LEN);
-	u8 *slots = filter_comms.lookup(&comm);
+	u8 *bits = filter_comms.lookup(&comm);
 
-	return slots && *slots >> slot & 1;
+	return value_matches(bits ? *bits : 0, slot, is_set);
 }
 
 /* Tracing programs may call bpf_get_current_ancestor_cgroup_id since 5.15; the array behind it went in 6.1. */
@@ -333,14 +352,14 @@ INLINE bool cgroup_matches(struct filter_slot *filter)
 #pragma nounroll
 	for (int i = 0; i < FILTER_CGROUPS; i++) {
 		if (i >= filter->cgroups)
-			return false;
+			break;
 		struct cgroup_choice *choice = &filter->cgroup[i];
 		u64 id = choice->v1 ? ancestor_v1_cgroup_id(choice->level) : ancestor_cgroup_id(choice->level);
 
 		if (id == choice->id)
-			return true;
+			return !choice->excluded;
 	}
-	return false;
+	return !(filter->flags & FILTER_CGROUP);
 }
 
 /* True for ebpftop itself and each of its helper processes. */
@@ -372,22 +391,22 @@ INLINE bool filter_matches(u32 tgid, const void *leader)
 		return false;
 	if (flags == FILTER_HIDE_SELF)
 		return true;
-	if (flags & FILTER_UID) {
+	if (flags & (FILTER_UID | FILTER_NOT_UID)) {
 		u32 uid = bpf_get_current_uid_gid();
-		u8 *slots = filter_uids.lookup(&uid);
+		u8 *bits = filter_uids.lookup(&uid);
 
-		if (!slots || !(*slots >> slot & 1))
+		if (!value_matches(bits ? *bits : 0, slot, flags & FILTER_UID))
 			return false;
 	}
-	if (flags & FILTER_PID) {
-		u8 *slots = filter_pids.lookup(&tgid);
+	if (flags & (FILTER_PID | FILTER_NOT_PID)) {
+		u8 *bits = filter_pids.lookup(&tgid);
 
-		if (!slots || !(*slots >> slot & 1))
+		if (!value_matches(bits ? *bits : 0, slot, flags & FILTER_PID))
 			return false;
 	}
-	if (flags & FILTER_COMM && !comm_matches(slot, leader))
+	if (flags & (FILTER_COMM | FILTER_NOT_COMM) && !comm_matches(slot, flags & FILTER_COMM, leader))
 		return false;
-	if (flags & FILTER_CGROUP && !cgroup_matches(filter))
+	if (flags & (FILTER_CGROUP | FILTER_NOT_CGROUP) && !cgroup_matches(filter))
 		return false;
 	return true;
 }
@@ -397,7 +416,7 @@ INLINE bool process_matches(const void *leader)
 	return filter_matches(bpf_get_current_pid_tgid() >> 32, leader);
 }
 
-/* True if the filter matches the current task: every kind of filter that is set must match. */
+/* True if the filter matches the current task: every kind of filter that is set must match, nothing excluded may. */
 INLINE bool task_matches(void)
 {
 	return process_matches(NULL);

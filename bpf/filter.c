@@ -14,7 +14,7 @@
  */
 BPF_TABLE("lru_hash", u32, u64, started, 4096);
 
-/* raw tracepoint args: parent task, child task. The child matches in the slots in which its parent matches. */
+/* raw tracepoint args: parent task, child task. The child matches, or is excluded, in the slots in which its parent is. */
 int filter_on_sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 parent = read_u32((void *)ctx->args[0], OFF_TASK_TGID);
@@ -22,14 +22,14 @@ int filter_on_sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
 
 	if (parent == child) /* a thread */
 		return 0;
-	u8 *slots = filter_pids.lookup(&parent);
+	u8 *bits = filter_pids.lookup(&parent);
 
-	if (!slots) {
+	if (!bits) {
 		filter_pids.delete(&child); /* a reused pid */
 		started.delete(&child);
 		return 0;
 	}
-	u8 inherited = *slots;
+	u8 inherited = *bits;
 	u64 start_ns = read_u64((void *)ctx->args[1], OFF_TASK_START_BOOTTIME);
 
 	started.update(&child, &start_ns);

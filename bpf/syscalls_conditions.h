@@ -49,7 +49,7 @@ INLINE u32 conditions_of_process(u32 asked, const struct condition_kinds *kinds,
 	u32 bits = followed ? *followed : 0;
 
 #pragma unroll
-	for (int i = FILTER_SLOTS; i < 8; i++)
+	for (int i = FILTER_BITS; i < 8; i++)
 		may_hold |= bits >> i & 1 ? kinds->of_followed[i] : 0;
 	return asked & may_hold;
 }

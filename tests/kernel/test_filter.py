@@ -89,6 +89,45 @@ def test_across_kinds_all_must_match() -> None:
         assert getppid_count(stream.stop()) == 100
 
 
+@pytest.mark.guest
+def test_what_is_excluded_is_left_out_whatever_else_matches() -> None:
+    top = f"/{RUN}-x"
+    excluded = (
+        "--not-cgroup",
+        f"{top}/no",
+        "--not-uid",
+        str(OTHER_UID),
+        "--not-comm",
+        "unw*",
+        "--not-comm",
+        "wanted-2",
+    )
+    with (
+        cgroup(top[1:]) as inside,
+        cgroup(f"{RUN}-x/no") as nested,
+        Stream("--cgroup", top, *excluded, *ME, probes="syscalls") as stream,
+    ):
+        in_child(getppids(100), uid=WANTED_UID, cgroup=inside, comm="wanted-1")
+        in_child(getppids(10), uid=WANTED_UID, cgroup=nested, comm="wanted-1")
+        in_child(getppids(10), uid=OTHER_UID, cgroup=inside, comm="wanted-1")
+        for comm in ("unwanted", "wanted-2"):
+            in_child(getppids(10), uid=WANTED_UID, cgroup=inside, comm=comm)
+        assert getppid_count(stream.stop()) == 100
+
+
+def test_a_process_is_excluded_with_all_that_descends_from_it() -> None:
+    container = f"{os.getpid():08x}" + "e" * 56
+    with (
+        subprocess.Popen(["/bin/sh"], stdin=subprocess.PIPE) as shell,
+        cgroup(f"{RUN}.slice/docker-{container}.scope") as boxed,
+        Stream(*ME, "--not-pid", str(shell.pid), "--not-container", container[:12], probes="execs") as stream,
+    ):
+        shell.communicate(b"/bin/true no; (/bin/true no; /bin/sh -c '/bin/true no; exit 0'); exit 0\n")
+        in_child(programs("no"), cgroup=boxed)
+        true("seen")
+        assert words(stream.stop()) == ["seen"]
+
+
 @pytest.mark.parametrize("given", ["path", "directory", "without a slash"])
 def test_a_cgroup_means_those_below_it_too_and_not_its_sister(given: str) -> None:
     with (

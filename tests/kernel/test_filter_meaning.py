@@ -13,7 +13,7 @@ from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import Record
 from ebpftop.core.syscall_records import Syscall
 from ebpftop.core.trace_records import Trace
-from ebpftop.filters.spec import Filter
+from ebpftop.filters.spec import Filter, Values
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Subset
 from ebpftop.probes.registry import registry
@@ -139,6 +139,9 @@ def test_a_filter_finds_in_a_recording_what_the_kernel_lets_through() -> None:
         (*me, "--comm", "true"): Filter(pids=(tree.pid,), comms=("true",)),
         (*me, "--comm", "worker", "--comm", "rena*"): Filter(pids=(tree.pid,), comms=("worker", "rena*")),
         (*me, "--uid", str(WANTED_UID)): Filter(pids=(tree.pid,), uids=(WANTED_UID,)),
+        (*me, "--not-uid", str(WANTED_UID), "--not-comm", "true", "--not-comm", "rena*"): Filter(
+            pids=(tree.pid,), excluded=Values(uids=(WANTED_UID,), comms=("true", "rena*"))
+        ),
     }
     with ExitStack() as stack:
         whole = stack.enter_context(Stream("--trace", "execve", probes="execs,syscalls,trace"))

@@ -27,7 +27,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
-from ebpftop.filters.spec import Filter
+from ebpftop.filters.spec import Filter, Values
 from ebpftop.kernel import maps
 from ebpftop.probes import syscall_counters
 from ebpftop.sources.live import KernelSource
@@ -160,7 +160,7 @@ def of_all(program: Path) -> Callable[[], None]:
     return do
 
 
-@pytest.mark.parametrize("kind", ["uid", "cgroup", "tree", "comm"])
+@pytest.mark.parametrize("kind", ["uid", "cgroup", "tree", "comm", "not uid", "not cgroup", "not comm"])
 def test_nothing_of_others_crosses_and_what_is_wanted_is_counted_right(kind: str) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -169,6 +169,7 @@ def test_nothing_of_others_crosses_and_what_is_wanted_is_counted_right(kind: str
     ):
         Path(folder).chmod(0o755)  # other users run it
         program = Path(shutil.copy("/bin/true", Path(folder, "wanted-true")))
+        excluded = Path(shutil.copy("/bin/true", Path(folder, "wanted-not")))
         # Waits for signals, not at a pipe: no file may be open before the source.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         root = os.fork()
@@ -196,6 +197,21 @@ def test_nothing_of_others_crosses_and_what_is_wanted_is_counted_right(kind: str
                 Filter(comms=("wanted*",), uids=(WANTED_UID,)),
                 lambda: in_child(of_all(program), comm="wanted-1", uid=WANTED_UID),
                 lambda: in_child(of_all(Path("/bin/true")), comm="unwanted", uid=WANTED_UID),
+            ),
+        }
+        cases |= {
+            "not uid": (
+                Filter(uids=(WANTED_UID, OTHER_UID), excluded=Values(uids=(OTHER_UID,))),
+                *cases["uid"][1:],
+            ),
+            "not cgroup": (
+                Filter(cgroups=(f"/{RUN}-in", f"/{RUN}-out"), excluded=Values(cgroups=(f"/{RUN}-out",))),
+                *cases["cgroup"][1:],
+            ),
+            "not comm": (
+                Filter(comms=("wanted*",), uids=(WANTED_UID,), excluded=Values(comms=("wanted-n*",))),
+                cases["comm"][1],
+                lambda: in_child(of_all(excluded), comm="wanted-no", uid=WANTED_UID),
             ),
         }
         wanted, do_wanted, do_others = cases[kind]

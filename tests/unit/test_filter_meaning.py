@@ -19,7 +19,7 @@ from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import InFlight, ProcessCalls, Syscall, SyscallRow, Syscalls
 from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import UserRow, Users
-from ebpftop.filters.spec import Filter
+from ebpftop.filters.spec import Filter, Values
 from ebpftop.models.execlog import ExecLog
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.processes import LINEAGE_MAX, Processes
@@ -52,13 +52,23 @@ class Seen:
 
 
 def kernel_matches(wanted: Filter, seen: Seen) -> bool:
-    """Decide as bpf/ebpftop.h does: each kind that is set must match, and within a kind any value does."""
+    """Decide as bpf/ebpftop.h does: each kind that is set must match, and within a kind any value does.
+
+    Any one that is excluded decides.
+    """
+    no = wanted.excluded
     return (
         (not wanted.uids or seen.uid in wanted.uids)
         and (not wanted.pids or bool(seen.family & set(wanted.pids)))
         and (not wanted.comms or any(_is_named(seen.comm, name) for name in wanted.comms))
         and (not wanted.cgroups or any(_is_in(seen.cgroup, path) for path in wanted.cgroups))
         and (not wanted.containers or (seen.cgroup == BOX and any(ID.startswith(one) for one in wanted.containers)))
+        and seen.uid not in no.uids
+        and not seen.family & set(no.pids)
+        and not any(_is_named(seen.comm, name) for name in no.comms)
+        and not any(_is_in(seen.cgroup, path) for path in no.cgroups)
+        and not (seen.cgroup == BOX and any(ID.startswith(one) for one in no.containers))
+        and not ((no.cgroups or no.containers) and seen.cgroup == UNKNOWN)
     )
 
 
@@ -235,6 +245,17 @@ FILTERS = [
     Filter(uids=(7,), comms=("ld",), containers=(ID,)),
     Filter(pids=(100,), comms=("make",), cgroups=("/job",)),
     Filter(uids=(1000,), containers=(ID,)),
+    Filter(excluded=Values(uids=(0, 7))),
+    Filter(excluded=Values(pids=(110,))),
+    Filter(excluded=Values(pids=(1,))),
+    Filter(excluded=Values(comms=("make*", "ld"))),
+    Filter(excluded=Values(cgroups=("/job",))),
+    Filter(excluded=Values(cgroups=("/",))),
+    Filter(excluded=Values(containers=(ID[:6],))),
+    Filter(pids=(100,), excluded=Values(pids=(111,))),
+    Filter(uids=(1000,), excluded=Values(uids=(1000,))),
+    Filter(cgroups=("/job",), excluded=Values(cgroups=("/job/step",), comms=("cc",))),
+    Filter(comms=("*",), excluded=Values(uids=(33,), comms=("worker",), containers=("8f4",))),
 ]
 
 SINCE = {
@@ -354,9 +375,9 @@ def test_everything_shows_and_saves_what_the_kernel_would_have_matched(
         calls.feed(Batch("syscalls", 31.0, (reading(31, 20),)))
     assert {caller.pid for caller in calls.callers(("x86_64", 39)) if caller.pid is not None} == callers
 
-    uids = {uid for uid in UIDS if not wanted.uids or uid in wanted.uids}
+    uids = {uid for uid in UIDS if uid not in wanted.excluded.uids and (not wanted.uids or uid in wanted.uids)}
     assert {user.row.uid for user in users.shown} <= uids
-    if set(wanted.kinds()) == set(Filter(uids=wanted.uids).kinds()):
+    if set(wanted.kinds()) == set(Filter(uids=wanted.uids, excluded=Values(uids=wanted.excluded.uids)).kinds()):
         assert [row.uid for record in saved if isinstance(record, Users) for row in record.rows] == sorted(uids)
 
 

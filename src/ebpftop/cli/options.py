@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ebpftop.cli.parser import Parser, add_old_name
 from ebpftop.core.memory_budget import DEFAULT_MIB
+from ebpftop.filters.spec import NOT
 from ebpftop.probes.registry import registry
 from ebpftop.settings import values
 from ebpftop.settings.kinds import FLAG, Kind
@@ -30,42 +32,19 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         help="seconds between readings of the counters; 1 (without it, who makes which call is read every 5)",
     )
     chosen = parser.add_argument_group("filters, decided in the kernel; each may be repeated")
-    chosen.add_argument(
-        "--uid", type=values.uid, action="append", default=[], metavar="U", help="this user, number or name"
+    kinds: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
+        ("uid", values.uid, "U", "this user, number or name"),
+        ("pid", values.number("a process id", 1 << 22), "P", "this process and its descendants"),
+        ("comm", values.comm, "NAME", "this command name; NAME* for a prefix"),
+        ("cgroup", values.cgroup, "PATH", "this cgroup and those below it"),
+        ("container", values.container, "ID", "this container: how its id begins"),
     )
-    if pid:
-        chosen.add_argument(
-            "--pid",
-            type=values.number("a process id", 1 << 22),
-            action="append",
-            default=[],
-            metavar="P",
-            help="this process and its descendants",
-        )
-    chosen.add_argument(
-        "--comm",
-        type=values.comm,
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="this command name; NAME* for a prefix",
-    )
-    chosen.add_argument(
-        "--cgroup",
-        type=values.cgroup,
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="this cgroup and those below it",
-    )
-    chosen.add_argument(
-        "--container",
-        type=values.container,
-        action="append",
-        default=[],
-        metavar="ID",
-        help="this container: how its id begins",
-    )
+    for prefix, but in (("", ""), (NOT, "all but ")):
+        for name, kind, metavar, about in kinds:
+            if name != "pid" or prefix or pid:
+                chosen.add_argument(
+                    f"--{prefix}{name}", type=kind, action="append", default=[], metavar=metavar, help=but + about
+                )
     chosen.add_argument(
         "--hide-self", action=argparse.BooleanOptionalAction, default=True, help="leave ebpftop's own calls out; on"
     )

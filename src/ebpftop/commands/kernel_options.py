@@ -9,7 +9,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from ebpftop.core.source import SourceError, UsageError
-from ebpftop.filters.spec import Filter
+from ebpftop.filters.spec import Filter, Values
 from ebpftop.kernel import capabilities, compile_helper, tracefs
 from ebpftop.kernel.root_helper import RootHelper
 from ebpftop.kernel.root_work import RootWork
@@ -217,5 +217,12 @@ def chosen_filter(args: argparse.Namespace) -> Filter:
         comms=tuple(args.comm),
         cgroups=tuple(args.cgroup),
         containers=tuple(args.container),
+        excluded=Values(
+            uids=tuple(args.not_uid),
+            pids=tuple(int(pid) for pid in args.not_pid),
+            comms=tuple(args.not_comm),
+            cgroups=tuple(args.not_cgroup),
+            containers=tuple(args.not_container),
+        ),
         hide_self=args.hide_self,
     )

@@ -26,12 +26,12 @@ def is_cgroup_path(path: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Every kind that is not empty must match; within a kind, any value does. Matched in the kernel.
+class Values:
+    """Values of each kind. `pids` are processes with all that they started.
 
     `comms` are command names as the kernel keeps them (15 bytes), with a ``*`` at the end for a prefix. `cgroups` are
     paths in the unified hierarchy, or in that of v1's pids controller; descendants match too. `containers` are ids, or
-    prefixes of ids. `hide_self` leaves ebpftop itself out.
+    prefixes of ids.
     """
 
     uids: tuple[int, ...] = ()
@@ -39,15 +39,10 @@ class Filter:
     comms: tuple[str, ...] = ()
     cgroups: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
-    hide_self: bool = True
 
     def __bool__(self) -> bool:
-        """Return whether anything but `hide_self` is set."""
+        """Return whether there is any."""
         return bool(self.uids or self.pids or self.comms or self.cgroups or self.containers)
-
-    def __str__(self) -> str:
-        """Return the filter as command line options."""
-        return " ".join(f"--{name} {value}" for name, values in self.kinds() for value in values)
 
     def kinds(self) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
         """Return each kind's name with its values."""
@@ -59,14 +54,54 @@ class Filter:
             ("container", self.containers),
         )
 
+    def with_all_of(self, other: Values) -> Values:
+        """Return the values of both."""
+        return Values(
+            uids=tuple(dict.fromkeys(self.uids + other.uids)),
+            pids=tuple(dict.fromkeys(self.pids + other.pids)),
+            comms=tuple(dict.fromkeys(self.comms + other.comms)),
+            cgroups=tuple(dict.fromkeys(self.cgroups + other.cgroups)),
+            containers=tuple(dict.fromkeys(self.containers + other.containers)),
+        )
+
+
+NONE = Values()
+
+NOT = "not-"
+"""In front of a kind whose values are excluded."""
+
+
+@dataclass(frozen=True)
+class Filter(Values):
+    """Every kind that is not empty must match; within a kind, any value does. Matched in the kernel.
+
+    Whatever matches one value of `excluded` does not match. `hide_self` leaves ebpftop itself out.
+    """
+
+    excluded: Values = NONE
+    hide_self: bool = True
+
+    def __bool__(self) -> bool:
+        """Return whether anything but `hide_self` is set."""
+        return super().__bool__() or bool(self.excluded)
+
+    def __str__(self) -> str:
+        """Return the filter as command line options."""
+        return " ".join(f"--{name} {value}" for name, values in self.kinds() for value in values)
+
+    def kinds(self) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
+        """Return the name of each kind with its values: of options, and of what they exclude (`NOT` in front)."""
+        return (*super().kinds(), *((f"{NOT}{name}", values) for name, values in self.excluded.kinds()))
+
     def combined(self, step: Filter) -> Filter:
-        """Return this filter, with each kind that *step* sets replaced by the one of *step*."""
+        """Return this filter, with each kind that *step* sets replaced by the one of *step*; what both exclude is."""
         return Filter(
             uids=step.uids or self.uids,
             pids=step.pids or self.pids,
             comms=step.comms or self.comms,
             cgroups=step.cgroups or self.cgroups,
             containers=step.containers or self.containers,
+            excluded=self.excluded.with_all_of(step.excluded),
             hide_self=self.hide_self,
         )
 

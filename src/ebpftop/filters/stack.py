@@ -21,7 +21,7 @@ class FilterLevel:
 
 
 class FilterStack:
-    """Levels on top of each other: each replaces the kinds that it sets, and keeps the others."""
+    """Levels on top of each other: each replaces the kinds that it sets, excludes further, and keeps the others."""
 
     def __init__(self, initial: Filter | None = None) -> None:
         """Begin with the filter of the command line, a level like any other."""
@@ -84,5 +84,5 @@ def group_level(name: str, path: str) -> FilterLevel | None:
 
 
 def label_of(wanted: Filter) -> str:
-    """Return the label of a level that sets *wanted*."""
-    return " ".join(f"{kind} {value}" for kind, values in wanted.kinds() for value in values)
+    """Return the label of a level that sets *wanted*: ``uid 0 not comm sh``."""
+    return " ".join(f"{kind.replace('-', ' ')} {value}" for kind, values in wanted.kinds() for value in values)

@@ -8,7 +8,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,12 +31,16 @@ class Hierarchy:
 
 @dataclass(frozen=True)
 class CgroupChoice:
-    """A cgroup: its path from the root of its hierarchy, its id (the inode's number), its depth."""
+    """A cgroup: its path from the root of its hierarchy, its id (the inode's number), its depth.
+
+    *excluded*: what is in it is not to match.
+    """
 
     path: str
     id: int
     level: int
     v1: bool = False
+    excluded: bool = False
 
     def matches(self, path: str | None, v1: bool) -> bool:
         """Return whether the cgroup *path* of a hierarchy is this one or below it."""
@@ -239,6 +243,13 @@ def container_cgroups(container: str) -> tuple[CgroupChoice, ...]:
     (choices,) = found.values()
     unified = [choice for choice in choices if not choice.v1]
     return tuple(sorted(unified or choices, key=lambda choice: choice.path))
+
+
+def excluded_cgroups(cgroups: tuple[str, ...], containers: tuple[str, ...]) -> tuple[CgroupChoice, ...]:
+    """Return the cgroups that either option excludes."""
+    named = [cgroup_named(path) for path in cgroups]
+    contained = [choice for container in containers for choice in container_cgroups(container)]
+    return tuple(replace(choice, excluded=True) for choice in dict.fromkeys(named + contained))
 
 
 def chosen_cgroups(cgroups: tuple[str, ...], containers: tuple[str, ...]) -> tuple[CgroupChoice, ...]:

@@ -11,13 +11,16 @@ from ebpftop.kernel.cgroups import CgroupChoice
 from ebpftop.lifecycle.helpers import HELPERS_MAX
 
 _UID, _PID, _COMM, _CGROUP, HIDE_SELF = 1, 2, 4, 8, 16  # enum filter_flag
+_NOT_UID, _NOT_PID, _NOT_COMM, _NOT_CGROUP = 32, 64, 128, 256
 SLOTS, VALUES_MAX, CGROUPS_MAX = 2, 64, 8
+EXCLUDED = SLOTS
+"""Added to the bit of a slot: its filter excludes the value."""
 _COMM_LEN = 16
 _OWN_PROCESSES = 1 + HELPERS_MAX
 _NO_PID = 0xFFFFFFFF  # no process has it; 0 is the idle task's
 _CONFIG = struct.Struct(f"=II{_OWN_PROCESSES}I")
 _SLOT = struct.Struct("=II")
-_CGROUP_CHOICE = struct.Struct("=QII")
+_CGROUP_CHOICE = struct.Struct("=QIHH")
 SLOT_SIZE = _SLOT.size + CGROUPS_MAX * _CGROUP_CHOICE.size
 COMM_KEY_SIZE = 4 + _COMM_LEN
 CONFIG_SIZE = _CONFIG.size + SLOTS * SLOT_SIZE
@@ -43,18 +46,29 @@ def cgroup_ids(config: bytes, slot: int, count: int) -> list[int]:
 
 def flags_of(requested: Filter, cgroups: Sequence[CgroupChoice]) -> int:
     """Return the conditions of a filter as flags; *cgroups* are those that it means."""
+    excluded = requested.excluded
     return (
         _UID * bool(requested.uids)
         | _PID * bool(requested.pids)
         | _COMM * bool(requested.comms)
-        | _CGROUP * bool(cgroups)
+        | _CGROUP * any(not choice.excluded for choice in cgroups)
         | HIDE_SELF * requested.hide_self
+        | _NOT_UID * bool(excluded.uids)
+        | _NOT_PID * bool(excluded.pids)
+        | _NOT_COMM * bool(excluded.comms)
+        | _NOT_CGROUP * any(choice.excluded for choice in cgroups)
     )
+
+
+def bits_of(slot: int) -> int:
+    """Return both bits of a slot: of what its filter matches, and of what it excludes."""
+    return 1 << slot | 1 << (slot + EXCLUDED)
 
 
 def slot_of(flags: int, cgroups: tuple[CgroupChoice, ...]) -> bytes:
     """Return a struct filter_slot."""
-    body = _SLOT.pack(flags, len(cgroups)) + b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1) for c in cgroups)
+    choices = b"".join(_CGROUP_CHOICE.pack(c.id, c.level, c.v1, c.excluded) for c in cgroups)
+    body = _SLOT.pack(flags, len(cgroups)) + choices
     return body.ljust(SLOT_SIZE, b"\0")
 
 

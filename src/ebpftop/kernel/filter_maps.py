@@ -15,7 +15,7 @@ from pathlib import Path
 from ebpftop.core.comm import comm_matches
 from ebpftop.core.escape import escape
 from ebpftop.core.source import SourceError
-from ebpftop.filters.spec import Filter
+from ebpftop.filters.spec import NOT, Filter
 from ebpftop.kernel import maps
 from ebpftop.kernel.barrier import wait_for_programs
 from ebpftop.kernel.cgroups import CgroupChoice, cgroup_paths, hierarchies, id_of
@@ -27,11 +27,13 @@ from ebpftop.kernel.filter_layout import (
     CGROUPS_MAX,
     COMM_KEY_SIZE,
     CONFIG_SIZE,
+    EXCLUDED,
     HIDE_SELF,
     PATH_LEN,
     SLOT_SIZE,
     SLOTS,
     any_prefix,
+    bits_of,
     cgroup_ids,
     comm_key,
     config_of,
@@ -53,7 +55,7 @@ _PATHS = "filter_paths"
 
 _ENTRIES = {"filter_pids": 131072}  # processes that are followed
 # Bits of a value in filter_pids. The slots of the filter have the lower ones.
-_FOLLOW_BITS = range(SLOTS, 8)
+_FOLLOW_BITS = range(EXCLUDED + SLOTS, 8)
 _WRITES_MAX = 100  # of cgroups that are made again all the time
 
 
@@ -84,7 +86,8 @@ class KernelFilter:
         self._has_applied = False
         self._active = 0
         self._slots = [bytes(SLOT_SIZE)] * SLOTS
-        self._comms: set[bytes] = set()
+        self._comms: tuple[set[bytes], set[bytes]] = set(), set()
+        """The keys of the names that the active slot matches, and of those that it excludes."""
         self._cgroups: tuple[CgroupChoice, ...] = ()
         self._filter = Filter(hide_self=False)
         self._followed: dict[int, int] = {}  # processes that others than the filter follow, by bit
@@ -102,14 +105,17 @@ class KernelFilter:
         cgroups = checked(requested)
         with self._lock:
             slot = 1 - self._active
-            bit = 1 << slot
-            self._clear(bit)
+            self._clear(bits_of(slot))
             self._follow_cgroups(cgroups, slot)
-            for uid in requested.uids:
-                self._mark("filter_uids", struct.pack("=I", uid), bit)
-            comms = self._mark_comms(requested.comms, slot)
-            if requested.pids:
-                self._follow(requested.pids, bit, "--pid")
+            for values, bit, option in (
+                (requested, 1 << slot, "--pid"),
+                (requested.excluded, 1 << (slot + EXCLUDED), f"--{NOT}pid"),
+            ):
+                for uid in values.uids:
+                    self._mark("filter_uids", struct.pack("=I", uid), bit)
+                if values.pids:
+                    self._follow(values.pids, bit, option)
+            comms = self._mark_comms(requested, slot)
             flags = flags_of(requested, cgroups)
             self._slots[slot] = slot_of(flags, cgroups)
             self._keep_ids(self._ids_in_kernel())
@@ -122,11 +128,11 @@ class KernelFilter:
             if self._has_applied:  # nothing was in use before, and the start waits for this
                 wait_for_programs()
             self._has_applied = True
-            for key in self._comms - comms:
+            for key in set().union(*self._comms).difference(*comms):
                 # It may match for a shorter name of this filter too, but would hide names of the next filter.
                 maps.delete(self._module.table("filter_comms"), key)
             self._comms, self._filter = comms, requested
-            self._clear(3 - bit)
+            self._clear(bits_of(1 - slot))
             self._stop_following()
             if not cgroups and self._mkdir is not None:
                 self._module.release(self._mkdir)
@@ -144,7 +150,7 @@ class KernelFilter:
                 return self._gone
             gone = [f"cgroup {escape(path)}" for path in self._update_ids()]
             pids = self._filter.pids
-            if pids or self._followed:
+            if pids or self._filter.excluded.pids or self._followed:
                 self._unmark_exited()
             if pids and not self._has_marked(1 << self._active):
                 gone += [f"pid {pid}" for pid in pids]
@@ -241,17 +247,25 @@ class KernelFilter:
 
     def matches(self, pid: int, uid: int, comm: bytes) -> bool:
         """Return whether the filter matches a running process, as the kernel would decide for its next event."""
-        current = self._filter
-        if (current.hide_self and pid in self._own_pids) or (current.uids and uid not in current.uids):
+        current, excluded = self._filter, self._filter.excluded
+        if current.hide_self and pid in self._own_pids:
             return False
-        if current.pids and not self._marked("filter_pids", struct.pack("=I", pid)) >> self._active & 1:
+        if uid in excluded.uids or (current.uids and uid not in current.uids):
             return False
-        if current.comms and not any(comm_matches(pattern, escape(comm)) for pattern in current.comms):
+        if current.pids or excluded.pids:
+            bits = self._marked("filter_pids", struct.pack("=I", pid)) >> self._active
+            if bits >> EXCLUDED & 1 or (current.pids and not bits & 1):
+                return False
+        name = escape(comm)
+        if any(comm_matches(pattern, name) for pattern in excluded.comms):
             return False
-        if not self._cgroups:
-            return True
-        paths = cgroup_paths(pid)
-        return any(choice.matches(paths.get(choice.v1), choice.v1) for choice in self._cgroups)
+        if current.comms and not any(comm_matches(pattern, name) for pattern in current.comms):
+            return False
+        paths = cgroup_paths(pid) if self._cgroups else {}
+        for choice in self._cgroups:
+            if choice.matches(paths.get(choice.v1), choice.v1):
+                return not choice.excluded
+        return all(choice.excluded for choice in self._cgroups)
 
     @property
     def lost(self) -> int:
@@ -271,21 +285,23 @@ class KernelFilter:
     def _has_marked(self, bit: int) -> bool:
         """Return whether a process that has *bit* is left."""
         table = self._module.table("filter_pids")
-        if not self._followed:
+        if not self._followed and not self._filter.excluded.pids:
             return maps.has_entries(table, 4)
         return any(value[0] & bit for _, value in maps.items(table, 4, 1))
 
     def _mark(self, name: str, key: bytes, bits: int) -> None:
         maps.update(self._module.table(name), key, bytes([self._marked(name, key) | bits]))
 
-    def _mark_comms(self, comms: tuple[str, ...], slot: int) -> set[bytes]:
-        """Write the names of both slots; return the new one's keys.
+    def _mark_comms(self, requested: Filter, slot: int) -> tuple[set[bytes], set[bytes]]:
+        """Write the names of both slots; return the new one's keys, those that match and those that are excluded.
 
         A lookup finds only the longest prefix, so that entry must include the shorter prefixes of either slot too.
         """
-        new = {comm_key(comm) for comm in comms}
-        for key in new | self._comms:
-            value = (any_prefix(new, key) << slot) | (any_prefix(self._comms, key) << (1 - slot))
+        new = {comm_key(comm) for comm in requested.comms}, {comm_key(comm) for comm in requested.excluded.comms}
+        for key in set().union(*new, *self._comms):
+            value = 0
+            for number, (matched, excluded) in ((slot, new), (1 - slot, self._comms)):
+                value |= any_prefix(matched, key) << number | any_prefix(excluded, key) << (number + EXCLUDED)
             maps.update(self._module.table("filter_comms"), key, bytes([value]))
         return new
 
@@ -333,7 +349,7 @@ class KernelFilter:
 
     def _stop_following(self) -> None:
         """Follow no forks any more if nobody needs it."""
-        if not self._filter.pids and not self._followed:
+        if not self._filter.pids and not self._filter.excluded.pids and not self._followed:
             self._unfollow()
 
     def _follow(self, pids: tuple[int, ...], bit: int, asker: str) -> None:

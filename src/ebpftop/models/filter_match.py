@@ -20,7 +20,7 @@ from ebpftop.core.records import Event
 from ebpftop.core.state_records import ProcessStates
 from ebpftop.core.syscall_records import InFlight, ProcessCalls
 from ebpftop.core.trace_records import Trace
-from ebpftop.filters.spec import EVERYTHING, Filter
+from ebpftop.filters.spec import EVERYTHING, Filter, Values
 from ebpftop.models.processes import UNKNOWN_PID, Lineage, Processes, ProcessInfo
 
 # The user may give the directory of a cgroup; records have its path.
@@ -100,16 +100,20 @@ class ViewFilter:
 
     def matches_uid(self, uid: int) -> bool:
         """Match a user: counters of users have nothing else to match."""
-        return not self.filter.uids or uid in self.filter.uids
+        return uid not in self.filter.excluded.uids and (not self.filter.uids or uid in self.filter.uids)
 
     def matches_comm(self, comm: str) -> bool:
         """Match the name of a process: counters of programs have nothing else to match."""
-        return not self.filter.comms or any(comm_matches(pattern, comm) for pattern in self.filter.comms)
+        if _is_named(self.filter.excluded.comms, comm):
+            return False
+        return not self.filter.comms or _is_named(self.filter.comms, comm)
 
     def matches_cgroup(self, cgroup: str) -> bool:
         """Match a cgroup: its counters have nothing else to match."""
         wanted = self.filter
-        if wanted.cgroups and not any(_is_below(path, cgroup) for path in wanted.cgroups):
+        if _is_in(wanted.excluded, cgroup):
+            return False
+        if wanted.cgroups and not _is_below_one(wanted.cgroups, cgroup):
             return False
         return not wanted.containers or in_container(wanted.containers, cgroup)
 
@@ -125,14 +129,14 @@ class ViewFilter:
     def _matches(self, processes: Processes, lineage: Lineage, comm: str, uid: int | None, cgroup: str) -> bool | None:
         """Decide as the kernel would have; *uid* is None and *cgroup* empty if it is unknown."""
         wanted = self.filter
-        if wanted.comms and not any(comm_matches(pattern, comm) for pattern in wanted.comms):
+        if wanted.comms and not _is_named(wanted.comms, comm):
             return False
         known = True
         if wanted.uids and uid not in wanted.uids:
             if uid is not None:
                 return False
             known = False
-        if wanted.cgroups and not any(_is_below(path, cgroup) for path in wanted.cgroups):
+        if wanted.cgroups and not _is_below_one(wanted.cgroups, cgroup):
             if cgroup:
                 return False
             known = False
@@ -141,10 +145,46 @@ class ViewFilter:
                 return False
             known = False
         descends = processes.descends(lineage, wanted.pids) if wanted.pids else True
-        return descends if known or descends is False else None
+        if descends is False:
+            return False
+        if not wanted.excluded:
+            return descends if known else None
+        excluded = _is_excluded(wanted.excluded, processes, lineage, comm, uid, cgroup)
+        if excluded:
+            return False
+        return descends if known and excluded is False else None
 
 
 UNFILTERED = ViewFilter()
+
+
+def _is_excluded(
+    values: Values, processes: Processes, lineage: Lineage, comm: str, uid: int | None, cgroup: str
+) -> bool | None:
+    """Return whether one of *values* matches; None if that is not known. What is unknown is None, or empty."""
+    if _is_named(values.comms, comm) or uid in values.uids or _is_in(values, cgroup):
+        return True
+    descends = processes.descends(lineage, values.pids) if values.pids else False
+    if descends is False and (
+        (values.comms and not comm)
+        or (values.uids and uid is None)
+        or ((values.cgroups or values.containers) and not cgroup)
+    ):
+        return None
+    return descends
+
+
+def _is_named(patterns: Iterable[str], comm: str) -> bool:
+    return any(comm_matches(pattern, comm) for pattern in patterns)
+
+
+def _is_in(values: Values, cgroup: str) -> bool:
+    """Return whether *cgroup* is below one of the cgroups, or in one of the containers, of *values*."""
+    return _is_below_one(values.cgroups, cgroup) or in_container(values.containers, cgroup)
+
+
+def _is_below_one(paths: Iterable[str], cgroup: str) -> bool:
+    return any(_is_below(path, cgroup) for path in paths)
 
 
 def _is_below(path: str, cgroup: str) -> bool:

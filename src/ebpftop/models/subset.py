@@ -83,7 +83,7 @@ class Subset:
         self._filter = view_filter
         self._query = query
         kinds = {kind for kind, values in view_filter.filter.kinds() if values}
-        self._by_uid_alone = query is None and kinds <= {"uid"}
+        self._by_uid_alone = query is None and kinds <= {"uid", "not-uid"}
         self._chosen: set[tuple[int, int, float]] = set()
         self._all = Processes(ENDED_KEPT, ENDED_BYTES)
         self._choose(records)

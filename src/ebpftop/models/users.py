@@ -112,7 +112,8 @@ class UsersModel:
     @property
     def shown_total(self) -> User:
         """All users that match together."""
-        if not self.view_filter.filter.uids:
+        wanted = self.view_filter.filter
+        if not wanted.uids and not wanted.excluded.uids:
             return self.total
         users = self.shown
         execs, failed = sum(u.row.execs for u in users), sum(u.row.failed for u in users)
