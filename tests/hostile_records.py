@@ -131,7 +131,15 @@ class Hostile:
 def hostile_records(seed: int, count: int) -> Iterator[Record]:
     """Yield a header and *count* records after it."""
     hostile = Hostile(seed)
-    yield Header(schema=SCHEMA, version="1", host=hostile.text(), kernel=hostile.text(), abi="x86_64", started=START)
+    yield Header(
+        schema=SCHEMA,
+        version="1",
+        host=hostile.text(),
+        kernel=hostile.text(),
+        abi="x86_64",
+        started=START,
+        filter=(hostile.text(),),
+    )
     for _ in range(count):
         yield hostile.record()
 

@@ -112,7 +112,9 @@ def test_what_is_excluded_is_left_out_whatever_else_matches() -> None:
         in_child(getppids(10), uid=OTHER_UID, cgroup=inside, comm="wanted-1")
         for comm in ("unwanted", "wanted-2"):
             in_child(getppids(10), uid=WANTED_UID, cgroup=inside, comm=comm)
-        assert getppid_count(stream.stop()) == 100
+        lines = stream.stop()
+    assert getppid_count(lines) == 100
+    assert set(last("header", lines)["filter"]) == {*ME, "--cgroup", top, *excluded}
 
 
 def test_a_process_is_excluded_with_all_that_descends_from_it() -> None:

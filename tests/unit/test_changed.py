@@ -176,6 +176,23 @@ def test_another_host_and_another_kernel_are_said() -> None:
     assert not changed.rows
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        (("--uid", "0"), (), ["A is of --uid 0, B of everything"]),
+        (("--uid", "0"), ("--comm", "a b"), ["A is of --uid 0, B of --comm 'a b'"]),
+        (("--uid", "0"), ("--uid", "0"), []),
+        (("--uid", "0"), None, []),
+    ],
+)
+def test_other_filters_are_said(a: tuple[str, ...] | None, b: tuple[str, ...] | None, said: list[str]) -> None:
+    spans = [SpanFigures(msgspec.structs.replace(HEADER, filter=options)) for options in (a, b)]
+    for number, span in enumerate(spans):
+        span.feed(QUIET.records(30, seed=number))
+        span.close()
+    assert compare(spans[0], spans[1]).notes == said
+
+
 def test_what_happened_once_is_listed_apart() -> None:
     once = replace(QUIET, programs={**QUIET.programs, ("root", "backup"): 0.04})
     changed = compare(figures(QUIET.records(60, seed=1)), figures(once.records(60, seed=12)))

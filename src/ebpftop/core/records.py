@@ -78,7 +78,10 @@ class TableReading(Reading, frozen=True, kw_only=True):
 
 
 class Header(_Record, frozen=True, tag="header"):
-    """First line of a stream: where and when it was made. Of another version, a field may be missing: `schema` is 0."""
+    """First line of a stream: where and when it was made. Of another version, a field may be missing: `schema` is 0.
+
+    `filter`: the options of the filter that it was made with, () for none; None if that is not known.
+    """
 
     schema: int = 0
     version: str = ""
@@ -86,6 +89,7 @@ class Header(_Record, frozen=True, tag="header"):
     kernel: str = ""
     abi: str = ""
     started: Time = 0.0
+    filter: tuple[str, ...] | None = None
 
 
 NOT_NEEDED = "not needed: "

@@ -93,6 +93,15 @@ class Filter(Values):
         """Return the name of each kind with its values: of options, and of what they exclude (`NOT` in front)."""
         return (*super().kinds(), *((f"{NOT}{name}", values) for name, values in self.excluded.kinds()))
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The filter as arguments of a command."""
+        found: list[str] = []
+        for name, values in self.kinds():
+            for text in map(str, values):
+                found += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+        return tuple(found)
+
     def combined(self, step: Filter) -> Filter:
         """Return this filter, with each kind that *step* sets replaced by the one of *step*; what both exclude is."""
         return Filter(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 
 from ebpftop.models.span_figures import SpanFigures
 from ebpftop.models.span_items import Clock
@@ -23,6 +24,8 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
         yield f"A is of {one.host}, B of {other.host}"
     if one.kernel != other.kernel:
         yield f"A ran on Linux {one.kernel or '?'}, B on {other.kernel or '?'}"
+    if one.filter is not None and other.filter is not None and one.filter != other.filter:
+        yield f"A is of {_of(one.filter)}, B of {_of(other.filter)}"
     if one.abi != other.abi:
         yield f"A is of {one.abi or '?'}, B of {other.abi or '?'}"
     for clock, lacks in _LACKS.items():
@@ -48,6 +51,10 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
             )
         if figures.items.left_out:
             yield f"{name} has too many names: events that are compared under none: {figures.items.left_out:,.0f}"
+
+
+def _of(filter: Sequence[str]) -> str:
+    return shlex.join(filter) or "everything"
 
 
 def _why(figures: SpanFigures, clock: Clock) -> str:

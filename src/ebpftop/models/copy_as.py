@@ -38,20 +38,10 @@ def command_lines(subject: Subject | None, wanted: Filter, probes: Sequence[str]
     """Return lines that show the same as a row, and as a filter; *probes* are those that a stream must name."""
     lines = [*_of_subject(subject, wanted, probes)] if subject is not None else []
     if wanted:
-        options = shlex.join(filter_options(wanted))
+        options = shlex.join(wanted.options)
         lines.append(CommandLine("ebpftop", "what the filter shows", f"sudo ebpftop {options}"))
         lines.append(CommandLine("ebpftop", "the same as records", f"sudo ebpftop stream {options}"))
     return lines
-
-
-def filter_options(wanted: Filter) -> list[str]:
-    """Return the options of *wanted*, as arguments."""
-    options = []
-    for name, values in wanted.kinds():
-        for value in values:
-            text = str(value)
-            options += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
-    return options
 
 
 def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iterator[CommandLine]:
@@ -66,7 +56,7 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
         if (there := _there(s)) is not None:
             yield CommandLine("command", "run it again where it ran", there)
     if chosen:
-        options = filter_options(wanted.combined(chosen))
+        options = wanted.combined(chosen).options
         yield CommandLine("ebpftop", "this alone, in every pane", shlex.join(["sudo", "ebpftop", *options]))
     for tool, about, text in traced_lines(s):
         yield CommandLine(tool, about, text)
@@ -74,7 +64,7 @@ def _of_subject(subject: Subject, wanted: Filter, probes: Sequence[str]) -> Iter
         traced = shlex.join(["sudo", "ebpftop", "stream", *_named(("syscalls",)), "--trace", s.call])
         yield CommandLine("jq", "those that failed", f"{traced} | {_jq(_calls_condition(s))}")
     elif (condition := _condition(s)) is not None:
-        options = filter_options(wanted.combined(chosen)) if chosen else filter_options(wanted)
+        options = wanted.combined(chosen).options if chosen else wanted.options
         stream = shlex.join(["sudo", "ebpftop", "stream", *_named(probes), *options])
         yield CommandLine("jq", "the records of it", f"{stream} | {_jq(condition)}")
     yield from _bpftrace(s)

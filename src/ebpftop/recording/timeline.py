@@ -281,13 +281,16 @@ class Timeline:
         *,
         span: tuple[float, float] | None = None,
         replace: bool = False,
+        filter: tuple[str, ...] | None = None,
     ) -> int:
         """Write everything kept, or that of *span*, as a recording; return how many records it has.
 
+        *filter* are the options that *record_filter* stands for, if they are all of it.
         Programs and probe states from before the oldest chunk come first. SourceError if the file cannot be written.
         """
         with RecordingWriter(path, replace=replace, is_copy=True) as writer:
-            writer.write((msgspec.structs.replace(self.header, schema=SCHEMA),))
+            chosen = self.header.filter if record_filter is None else filter
+            writer.write((msgspec.structs.replace(self.header, schema=SCHEMA, filter=chosen),))
             for record in self.records(span):
                 part = record_filter(record) if record_filter else record
                 if part is not None:

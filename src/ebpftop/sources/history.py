@@ -188,7 +188,9 @@ class HistorySource:
         return self.source.resolve(requested)
 
     def set_filter(self, requested: Filter) -> float:
-        return self.source.set_filter(requested)
+        since = self.source.set_filter(requested)
+        self.timeline.header = self.source.header
+        return since
 
     def set_interval(self, seconds: float) -> None:
         self.source.set_interval(seconds)

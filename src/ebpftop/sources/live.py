@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+import msgspec
+
 from ebpftop import __version__
 from ebpftop.core.escape import printable
 from ebpftop.core.records import SCHEMA, Header, Probe, ProbeName, Record
@@ -145,6 +147,7 @@ class KernelSource:
             kernel=printable(os.uname().release),
             abi=abis.native_abi(platform.machine()),
             started=time.time(),
+            filter=tuple(map(printable, self.filter.options)),
         )
         for name in self._probes.keys() - set(options.probes):
             self._news[name].append(self._probes[name].state(time.time()))
@@ -398,6 +401,8 @@ class KernelSource:
         try:
             self._filter.apply(requested)
             self.filter = requested
+            # What is recorded from now on together with what was before is of no one filter.
+            self.header = msgspec.structs.replace(self.header, filter=None)
         finally:
             for name, probe in self._probes.items():
                 with self._locks[name], self._failing_alone(name):

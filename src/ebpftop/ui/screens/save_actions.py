@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,13 +55,28 @@ def history_choice(
 
     def write(path: str, replace: bool) -> str:
         narrow = None if whole else Subset(view_filter, query, timeline.records())
-        count = timeline.save(path, narrow, replace=replace)
+        options = None if query is not None else _options(timeline.header.filter, view_filter)
+        count = timeline.save(path, narrow, replace=replace, filter=options)
         return f"{format.counted(count, 'record', whole=True)} in {os.path.abspath(path)}: `ebpftop replay` opens it"
 
     first, last = timeline.span
     only = f", only {words}; no counters of system calls" if not whole else ""
     about = f"the history, {format.age(last - first)}{only}"
     return Saving("recording", about, default_name("recording", host, "", moment), write)
+
+
+def _options(recorded: tuple[str, ...] | None, view_filter: ViewFilter) -> tuple[str, ...] | None:
+    """Return the options of *view_filter* over what was *recorded* with others; None if no options say that."""
+    chosen = view_filter.filter.options
+    if math.isfinite(view_filter.kernel_filter_since):  # live: it is all of the filter
+        return chosen
+    if recorded is None or _kinds(recorded) & _kinds(chosen):
+        return None
+    return (*recorded, *chosen)
+
+
+def _kinds(options: tuple[str, ...]) -> set[str]:
+    return {option.partition("=")[0] for option in options if option.startswith("--")}
 
 
 def rows_of(listed: Listed, host: str, moment: float) -> list[Saving]:

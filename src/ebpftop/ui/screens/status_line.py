@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 
 from ebpftop.core.clock import dated_text
@@ -56,7 +57,9 @@ def mode_text(source: Source, playback: PlaybackController) -> str:
     """Return what is shown, if it is not the present of this machine."""
     if playback.piped:
         return "remote stream" if source.live else "pipe ended"
-    return "" if source.live else f"recording {playback.speed_text}".rstrip()
+    if source.live:
+        return ""
+    return " ".join(filter(None, ("recording", playback.speed_text, shlex.join(source.header.filter or ()))))
 
 
 def paused_texts(playback: PlaybackController) -> tuple[str, ...]:
