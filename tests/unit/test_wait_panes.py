@@ -205,9 +205,11 @@ def test_the_sheet_of_threads_that_want_a_cpu_are_stopped_or_wait_for_their_chil
     assert "it has ended" in sheet_of(read(reading(1, row(0, 0, 1, ended=True))))
 
 
-def test_a_process_is_no_interrupt_though_it_is_called_so() -> None:
+def test_a_process_is_no_interrupt_though_it_is_called_so_and_a_named_call_needs_no_words() -> None:
     wakers = (Waker(pid=9, comm="irq", context=None, count=1),)
-    text = sheet_of(read(reading(1, row(0, 0, 1, wakers=wakers, wakeups=1))))
+    reads = (BlockedCall(abi="x86_64", nr=0, syscall="read", ns=S, max_ns=S, count=1),)
+    text = sheet_of(read(reading(1, row(0, 0, 1, wakers=wakers, wakeups=1, blocked=reads))))
+    assert "in no call" not in text
     assert "irq 9\n" in f"{text}\n"
     assert "others" not in text
 

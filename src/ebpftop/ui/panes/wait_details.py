@@ -144,9 +144,9 @@ def _woken(sheet: Sheet, waiter: Waiter, since: str) -> None:
         sheet.line(("nobody", "$dim"))
         return
     known = 0
-    for name, times, pid in woken_by(row):
+    for name, times, _ in woken_by(row):
         known += times
-        what = _INTERRUPTS.get(name, "") if pid is None else ""
+        what = _INTERRUPTS.get(name, "")
         sheet.line((f"{format.count(times):>7}  ", ""), (name, "bold"), (f"  {what}" if what else "", "$dim"))
     if row.wakeups > known:
         sheet.line((f"{format.count(row.wakeups - known):>7}  ", ""), ("others", "$dim"))
