@@ -145,6 +145,12 @@ async def test_from_any_row_of_a_process_its_wait_can_be_reached() -> None:
         await pilot.press("k", *to_it)
         await until(pilot, lambda: isinstance(app.screen, WaitsScreen))
         assert selected(app) == 812
+        screen(app)._asked_pid = 815
+        screen(app).show()  # as a reading does in which it has come
+        assert selected(app) == 815
+        await pilot.press("k")
+        screen(app).show()
+        assert selected(app) not in (None, 815), "the cursor is put there once"
 
 
 async def test_the_filter_has_fields() -> None:
