@@ -35,7 +35,7 @@ def to_perfetto(source: Input, slower_ns: int) -> Iterator[bytes]:
         if isinstance(record, (Exec, Exit, Process)):
             tracks.show(tree.follow(record))
         elif isinstance(record, Trace):
-            tracks.say(record)
+            tracks.show_line(record)
         elif record.time >= source.begin:
             counters.follow(record)
             tracks.show_calls(slow.follow(record), tree)
@@ -89,7 +89,7 @@ class _Tracks:
             self._writer.begin(call.begin_ns - self._offset_ns, track, call.name, call.category, call.args)
             self._writer.end(call.end_ns - self._offset_ns, track, {})
 
-    def say(self, record: Trace) -> None:
+    def show_line(self, record: Trace) -> None:
         """Write a line that an eBPF program printed."""
         if not self._log:
             self._log = self._writer.track("trace", "Trace log (printk)", self._root, rank=_LOG_RANK)

@@ -59,9 +59,6 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     comm: str
 
 
-AWAITED_MAX = 4
-
-
 class InFlight(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call that has not returned yet, `ns` after it was entered. `running`: its thread has not left its CPU since.
 

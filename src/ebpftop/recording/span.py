@@ -27,11 +27,6 @@ class TypedSpan:
     begin: str
     end: str
 
-    @property
-    def needs_last(self) -> bool:
-        """Whether it can only be resolved if it is known where the recording ends."""
-        return self.begin.startswith("-") or self.end.startswith("-")
-
     def resolve(self, first: float, last: float | None) -> tuple[float, float]:
         """Return it in Unix seconds, for a recording from *first* to *last* (None: not known).
 

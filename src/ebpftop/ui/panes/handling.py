@@ -74,7 +74,7 @@ class HandlingPane(Pane):
             try:
                 self.source.set_handlers((), "count")
             except SourceError as error:
-                self._say_refused(str(error), told)
+                self._notify_refused(str(error), told)
             return
         if self._wanted is None:
             self._done = self.model.asked
@@ -155,10 +155,10 @@ class HandlingPane(Pane):
     def _refused(self, reason: str, told: Told | None) -> None:
         self.model.forget()
         self._wanted = self._before = self._done
-        self._say_refused(reason, told)
+        self._notify_refused(reason, told)
         self.refigure()
 
-    def _say_refused(self, reason: str, told: Told | None) -> None:
+    def _notify_refused(self, reason: str, told: Told | None) -> None:
         if told is None:
             self.app.notify(reason, title="System calls are handled as before", severity="warning")
         else:

@@ -96,7 +96,7 @@ class GoController:
         subject = details.subject
         if details.narrows is not None:
             key = "u" if subject is None or subject.pid is None else ""
-            actions.append(Action(details.narrows_what, partial(self._narrow, details), key))
+            actions.append(Action(details.narrows_what, partial(self._filter_to, details), key))
         if details.finds is not None:
             actions.append(Action(details.narrows_what, partial(self._find, *details.finds), "u"))
         for place in self.places(subject):
@@ -179,7 +179,7 @@ class GoController:
         while len(app.screen_stack) > 1:
             app.pop_screen()
 
-    def _narrow(self, details: Details) -> None:
+    def _filter_to(self, details: Details) -> None:
         # Computed now: the process may have ended since the sheet was opened, and its pid may be another's.
         level = details.narrows() if details.narrows else None
         if level is None:

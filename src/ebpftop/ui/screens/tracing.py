@@ -44,10 +44,10 @@ class TraceController:
         call = None
         if subject is not None and subject.abi is not None and subject.nr is not None:
             call = pane.model.calls.get((subject.abi, subject.nr))
-        asked = question(self._narrowed(subject), call, pane.asked, pane.abis)
+        asked = question(self._with_filtered_pid(subject), call, pane.asked, pane.abis)
         app.push_screen(ready(app, TraceScreen).fill(asked, pane.asked, pane.abis, self._answer), self._answered)
 
-    def _narrowed(self, subject: Subject | None) -> Subject | None:
+    def _with_filtered_pid(self, subject: Subject | None) -> Subject | None:
         """Return *subject*, with the one process that the panes are filtered to if it names none."""
         pids = self._stack().filter.pids
         if subject is not None and subject.kind == "call" and subject.pid is None and len(pids) == 1:

@@ -122,13 +122,13 @@ class WatchController:
         self._unsaid_count += len(matches)
         self._unsaid = [*self._unsaid, *matches][-1:]
         self._ring()
-        self._say()
+        self._notify()
         self._host.describe_marks()
 
     def pulse(self) -> None:
         """Say what waited, and save what is due. Call it about once a second."""
         if self._unsaid:
-            self._say()
+            self._notify()
         if self._actions is not None:
             self._actions.pulse()
 
@@ -143,7 +143,7 @@ class WatchController:
             self._rang_s = now
             self._host.ring_bell()
 
-    def _say(self) -> None:
+    def _notify(self) -> None:
         now = monotonic()
         if now - self._said_s < NOTICE_EVERY_S:
             return
