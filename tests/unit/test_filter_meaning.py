@@ -52,7 +52,7 @@ class Seen:
 
 
 def kernel_matches(wanted: Filter, seen: Seen) -> bool:
-    """Decide as bpf/ebpftop.h does: each kind that is set must match, and within a kind any value does.
+    """Decide as bpf/filter.h does: each kind that is set must match, and within a kind any value does.
 
     Any one that is excluded decides.
     """

@@ -16,7 +16,7 @@ from ebpftop.kernel import threads
 from ebpftop.lifecycle import helpers
 
 PACKAGE = Path(ebpftop.__file__).parent
-HEADER = PACKAGE.parents[1] / "bpf/ebpftop.h"
+HEADER = PACKAGE.parents[1] / "bpf/filter.h"
 STARTS_A_PROCESS = re.compile(
     r"\bos\.(?:fork|forkpty|posix_spawnp?|spawn\w+|system|popen)\b|\bpty\.fork\b|\b(?:subprocess|multiprocessing)\b"
 )

@@ -1,4 +1,4 @@
-"""How the filter lies in the maps that every program reads: structs and keys of bpf/ebpftop.h and bpf/filter.c."""
+"""How the filter lies in the maps that every program reads: structs and keys of bpf/filter.h and bpf/filter.c."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filter, written into the maps that every program reads (bpf/ebpftop.h, bpf/filter.c)."""
+"""The filter, written into the maps that every program reads (bpf/filter.h, bpf/filter.c)."""
 
 from __future__ import annotations
 

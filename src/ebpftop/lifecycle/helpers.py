@@ -10,7 +10,7 @@ import socket
 from contextlib import suppress
 
 HELPERS_MAX = 3
-"""At most so many helpers: OWN_PROCESSES of bpf/ebpftop.h has room for them and for ebpftop itself."""
+"""At most so many helpers: OWN_PROCESSES of bpf/filter.h has room for them and for ebpftop itself."""
 
 _F_SETSIG = 10  # include/uapi/asm-generic/fcntl.h
 
