@@ -120,10 +120,18 @@ class Watched:
         return self.records
 
     def lost(self) -> Counter[str]:
-        """Return by probe what Linux 7.3 kept from programs that were preempted. Else only traced calls may be lost."""
+        """Return by probe what Linux 7.3 kept from programs that were preempted, and what a busy machine read too late.
+
+        Traced calls may be lost, too.
+        """
         lost = [record for record in self.read() if isinstance(record, Lost)]
-        assert {record.where for record in lost} <= {"recursion", "rate"}
-        return Counter({record.probe: record.count for record in lost if record.where == "recursion"})
+        assert {record.where for record in lost} <= {"recursion", "rate", "ring"}
+        last = {(record.probe, record.where): record.count for record in lost}
+        missing: Counter[str] = Counter()
+        for (probe, where), count in last.items():
+            if where == "recursion" or (probe, where) == ("execs", "ring"):
+                missing[probe] += count
+        return missing
 
     def failures(self) -> int:
         """Return how many failures the exec log has."""

@@ -17,7 +17,7 @@ from ebpftop.filters.spec import Filter, Values
 from ebpftop.models.filter_match import ViewFilter
 from ebpftop.models.subset import Subset
 from ebpftop.probes.registry import registry
-from tests.kernel.support import Line, Stream, needs_root
+from tests.kernel.support import Line, Stream, needs_root, of
 from tests.kernel.workload_context import WANTED_UID
 
 pytestmark = needs_root
@@ -152,6 +152,9 @@ def test_a_filter_finds_in_a_recording_what_the_kernel_lets_through() -> None:
         tree.stdin.write("go\n")
         tree.stdin.flush()
         assert tree.stdout.readline() == "done\n"
+        # On a busy machine /proc is read before the buffer: who had ended by then would have no descendants.
+        subprocess.run(["/bin/true", "all is read"], check=True)
+        whole.wait_for(lambda lines: any("all is read" in line["argv"] for line in of("exec", lines)), 100)
         tree.stdin.close()
         assert tree.wait(60) == 0
         everything = whole.stop()
