@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import msgspec
 import pytest
 from textual.pilot import Pilot
 
+from ebpftop.core.state_records import ProcessStates, Waker
 from ebpftop.core.syscall_records import Awaited, InFlight, Syscalls
 from ebpftop.filters.spec import Filter
 from ebpftop.filters.stack import FilterLevel
@@ -16,7 +19,7 @@ from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.screens.waits import WaitsScreen
 
 from .conftest import Look, settle, until
-from .scene import START, FakeSource, Remembered, batch, minute
+from .scene import START, FakeSource, Remembered, batch, minute, probe_state
 from .test_screen_keys import running
 from .wait_scene import S, reading, readings, with_waits
 
@@ -67,6 +70,9 @@ async def test_the_probe_is_on_while_the_screen_is_open_and_its_process_is_asked
         source.give(*(batch("states", at, reading(at)) for at in (61, 62)))
         await seen(pilot, "blocked 212")
         assert source.watched_pid == screen(app).table.rows()[0].row.pid
+        source.give(batch("states", 63, probe_state("states", "off")))
+        await seen(pilot, "detached")
+        source.give(batch("states", 64, probe_state("states", "on")))
         await pilot.press("escape")
         await until(pilot, lambda: source.toggled[1:] == ["states", "states"])
         assert source.watched_pid is None
@@ -97,6 +103,31 @@ async def test_a_key_a_click_and_enter_on_the_chain_go_to_who_ends_the_wait() ->
         app.screen.set_focus(app.screen.query_one(ChainLine))
         await pilot.press("enter")
         assert selected(app) == 812
+        assert app.screen.focused is screen(app).table
+
+
+async def test_who_woke_it_is_gone_to_if_nobody_is_known_to_hold_it() -> None:
+    def woken(pid: int, by: int) -> ProcessStates:
+        (row,) = (row for row in reading(61).rows if row.pid == pid)
+        waker = Waker(pid=by, comm="x", context=None, count=9)
+        return msgspec.structs.replace(row, wakers=(waker,), wakeups=9)
+
+    changed = {pid: woken(pid, by) for pid, by in ((640, 900), (815, 1), (1, 4242))}
+    now = msgspec.structs.replace(reading(61), rows=tuple(changed.get(row.pid, row) for row in reading(61).rows))
+    source = FakeSource([*minute(), *readings(), batch("states", 61, now)])
+    async with running(source, (120, 35)) as (pilot, app):
+        await opened(pilot, app)
+        assert screen(app).details_of(screen(app).waits.find(812)).copies == "read tcp 10.0.0.7:5432"
+        for start, end in ((640, 900), (815, 812)):
+            screen(app).choose(start)
+            await pilot.press("b")
+            assert selected(app) == end
+        screen(app).choose(4242)
+        assert screen(app)._asked_pid == 4242, "it may come"
+        screen(app).choose(1)
+        with patch.object(WaitsScreen, "go") as go:
+            await pilot.press("b")
+        assert [call.args[1].pid for call in go.call_args_list] == [4242], "it is not listed"
 
 
 async def test_the_key_opens_the_threads_of_a_process_that_waits_for_one_of_its_own() -> None:
@@ -165,6 +196,7 @@ async def test_the_filter_has_fields() -> None:
         ):
             await pilot.press("slash", *typed, "enter")
             assert {waiter.row.pid for waiter in screen(app).table.rows()} == pids, typed
+            assert "1 of 7 shown" in screen(app).title_parts()
             await pilot.press("escape")
 
 
