@@ -192,9 +192,9 @@ class ManualView(ScrollView, can_focus=True):
 
     def go_to_match(self, step: int) -> None:
         """Bring the next entry that matches into view: the first at or below the top, if *step* is 0."""
+        if not self._found or not self._lines:
+            return  # without lines there is no room for any
         lines = [next(y for y, line in enumerate(self._lines) if line.entry == number) for number in self._found]
-        if not lines:
-            return
         top = self.scroll_offset.y
         if step > 0:
             y = next((y for y in lines if y > top + 1), lines[0])

@@ -123,7 +123,11 @@ class WrappingRows(SlidingRows[Row]):
     def top(self) -> tuple[int, int]:
         """The position of the first row in view, and how many of its lines are above the view."""
         position = self.first + self.scroll_offset.y
-        if not self.wraps or not self._skipped or position >= self.end:
+        if not self.wraps:
+            return position, 0
+        if position >= self.end:
+            return self._last_page()  # rows have gone since it was scrolled
+        if not self._skipped:
             return position, 0
         return position, min(self._skipped, self.height_of(position) - 1)
 
