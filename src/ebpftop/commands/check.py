@@ -53,6 +53,7 @@ def examine(args: argparse.Namespace) -> Report:
     """Attach every probe and detach it again; raises SourceError."""
     watching = argparse.Namespace(
         probes=registry().names, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
+        not_uid=[], not_pid=[], not_comm=[], not_cgroup=[], not_container=[],
         buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
         env=(), stacks=False, trace_limit=DEFAULT_TRACE_LIMIT,
     )  # fmt: skip
