@@ -170,6 +170,15 @@ async def test_slash_searches_n_goes_on_and_escape_leaves_first_the_search() -> 
         assert isinstance(app.screen, MainScreen)
 
 
+async def test_a_search_without_room_for_any_text_finds_it_once_there_is() -> None:
+    async with helped("question_mark", size=(1, 40)) as (pilot, app, manual):
+        await pilot.press("slash", *"PREEMPTED")
+        await pilot.resize_terminal(100, 40)
+        await pilot.press("enter", "n")
+        await until(pilot, lambda: "preempted" in text_in_view(manual))
+        assert isinstance(app.screen, HelpScreen)
+
+
 async def test_what_is_searched_and_not_there_moves_nothing() -> None:
     async with helped("question_mark") as (pilot, app, manual):
         await pilot.press("slash", *"xyzzy")

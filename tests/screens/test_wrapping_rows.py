@@ -86,6 +86,16 @@ async def test_the_newest_row_is_followed_to_its_last_line() -> None:
             assert drawn(lines)[-1].endswith(f"target-{n}-23")
 
 
+async def test_a_filter_that_leaves_fewer_rows_than_were_scrolled_away_shows_them() -> None:
+    async with running(builds(), SIZE, "t", "w", "G") as (pilot, app, _):
+        lines = app.main.execs.lines
+        await until(pilot, lambda: lines.end == 60 and lines.scroll_offset.y > 0)
+        await pilot.press("slash", *"pid:7059", "enter")
+        await until(pilot, lambda: lines.end == 1)
+        assert lines.top == (lines.first, 0)
+        assert lines.cursor == 0
+
+
 @pytest.mark.parametrize("every", [1, 2, 7])
 async def test_a_pane_of_another_size_follows_as_before_or_has_its_cursor_in_view(every: int) -> None:
     async with running(builds(60, every), (100, 50), "w") as (pilot, _, lines):
