@@ -7,9 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpftop import __version__
-from ebpftop.cli.options import add_screen, add_settings, add_watching, add_when, add_when_actions, add_when_exit
+from ebpftop.cli.options import (
+    add_screen,
+    add_settings,
+    add_watching,
+    add_when,
+    add_when_actions,
+    add_when_exit,
+    watching_defaults,
+)
 from ebpftop.cli.parser import Parser, add_old_name
 from ebpftop.lifecycle import stdio
+from ebpftop.probes.registry import registry
 from ebpftop.settings import values
 
 _EPILOG = """\
@@ -140,6 +149,8 @@ def _check(command: argparse.ArgumentParser) -> None:
         "--attach", type=values.attach_option, action="append", default=[], metavar="PROBE=EVENT", help="try only there"
     )
     add_old_name(command, "--via", attach)
+    # It watches everything as the others do if nothing is said.
+    command.set_defaults(**watching_defaults() | {"probes": registry().names, "interval": 1.0})
 
 
 def _convert(command: argparse.ArgumentParser) -> None:

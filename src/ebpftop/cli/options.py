@@ -17,6 +17,13 @@ from ebpftop.settings.rows import SETTINGS
 from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
 
+def watching_defaults() -> dict[str, Any]:
+    """Return what the options of `add_watching` are if none is given."""
+    parser = argparse.ArgumentParser()
+    add_watching(parser)
+    return vars(parser.parse_args([]))
+
+
 def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True) -> None:
     """Add the options that live, stream, record and run share; *probes* is what stands for none given."""
     parser.add_argument(

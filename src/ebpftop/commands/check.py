@@ -30,7 +30,6 @@ from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
 from ebpftop.probes.registry import Disabled, registry
-from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
 _STYLES: Mapping[State, str] = {"on": "green", "off": "dim", "failed": "red"}
 
@@ -51,13 +50,7 @@ class Report(TypedDict):
 
 def examine(args: argparse.Namespace) -> Report:
     """Attach every probe and detach it again; raises SourceError."""
-    watching = argparse.Namespace(
-        probes=registry().names, interval=1.0, uid=[], pid=[], comm=[], cgroup=[], container=[], hide_self=True,
-        not_uid=[], not_pid=[], not_comm=[], not_cgroup=[], not_container=[],
-        buffer=args.buffer, attach=args.attach, failures=True, latency=True, ignore=None, trace=None, printk=False,
-        env=(), stacks=False, trace_limit=DEFAULT_TRACE_LIMIT,
-    )  # fmt: skip
-    source = open_kernel(replace(options_of(watching), measures=True), root_work())
+    source = open_kernel(replace(options_of(args), measures=True), root_work())
     try:
         states = [
             record
