@@ -32,6 +32,7 @@ from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.intake import FEED_SLICE_S
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.settings import SettingsScreen
 from ebpftop.ui.widgets.manual import ManualView
 from ebpftop.ui.widgets.status_bar import StatusBar
 
@@ -52,6 +53,17 @@ async def running(
 
 def execs_pane(app: EbpftopApp) -> ExecsPane:
     return app.main.query_one(ExecsPane)
+
+
+@pytest.mark.parametrize("key", ["W", "P", "D", "exclamation_mark", "c"])
+async def test_settings_open_from_a_screen_above_too(key: str) -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        await pilot.press(key)
+        above = app.screen
+        await pilot.press("f2")
+        assert isinstance(app.screen, SettingsScreen)
+        await pilot.press("escape")
+        assert app.screen is above
 
 
 @pytest.mark.parametrize(("key", "probe"), [("1", "execs"), ("2", "users"), ("3", "syscalls"), ("4", "trace")])

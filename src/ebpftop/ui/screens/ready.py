@@ -35,6 +35,7 @@ class ReadyScreen(OverScreen[Result]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,h,f1", "app.help", "Help", key_display="?", id="help"),
+        Binding("f2", "app.settings", "Settings", show=False, tooltip="Change settings, and keep them", id="settings"),
         Binding("q", "app.quit", "Quit", tooltip="Detach everything and leave", id="quit"),
     ]
 
