@@ -118,12 +118,11 @@ def test_threads_sum_to_the_process() -> None:
         assert_near(row.runnable_ns - before.runnable_ns, now.runnable_ns - had.runnable_ns)
         assert now.running_ns - had.running_ns > 200e6
         # Every moment of every thread is in one of the three.
+        time.sleep(0.5)
         later = watched.row(work.pid)
         passed_ns = [b.running_ns + b.runnable_ns + b.blocked_ns for b in (row, later)]
         readings = [record for record in watched.records if isinstance(record, States)]
-        assert passed_ns[1] - passed_ns[0] == pytest.approx(
-            4 * (readings[-1].boot_ns - readings[-2].boot_ns), rel=0.001, abs=1e6
-        )
+        assert passed_ns[1] - passed_ns[0] == pytest.approx(4 * (readings[-1].boot_ns - readings[-2].boot_ns), rel=0.01)
 
 
 def test_who_sleeps_is_blocked_while_it_sleeps_also_if_it_did_before() -> None:
