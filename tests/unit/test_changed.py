@@ -225,9 +225,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return record(folder / "good.zst", QUIET, 1), record(folder / "bad.jsonl", WORSE, 2)
 
 
-def diff(*words: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def diff(*words: object, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "ebpftop", "diff", *map(str, words)]
-    return subprocess.run(command, input=stdin, capture_output=True, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, env={**os.environ, **env})
 
 
 def test_the_command_prints_a_table_and_an_object(recordings: tuple[Path, Path]) -> None:
@@ -240,6 +240,13 @@ def test_the_command_prints_a_table_and_an_object(recordings: tuple[Path, Path])
     changed = msgspec.json.decode(done.stdout, type=Changed)
     assert sorted(found(changed)) == sorted(PLANTED)
     assert json.loads(done.stdout)["a"]["host"] == "web1"
+
+
+def test_an_object_is_the_same_in_every_locale(recordings: tuple[Path, Path], tmp_path: Path) -> None:
+    name = tmp_path / "é → é.zst"
+    name.symlink_to(recordings[0])
+    done = diff(name, recordings[0], "--json", LC_ALL="C", LANG="C")
+    assert json.loads(done.stdout)["a"]["name"] == str(name)
 
 
 def test_parts_of_one_recording_and_a_stream_are_compared(recordings: tuple[Path, Path]) -> None:

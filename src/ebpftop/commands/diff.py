@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         text = msgspec.json.format(msgspec.json.encode(changed), indent=2).decode() + "\n"
     else:
-        text = "".join(f"{line}\n" for line in lines(changed, _width()))
-    stdio.write_stdout(stdio.shown(text))
+        text = stdio.shown("".join(f"{line}\n" for line in lines(changed, _width())))
+    stdio.write_stdout(text)
     return 0
 
 
