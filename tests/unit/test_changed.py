@@ -200,6 +200,15 @@ def test_what_happened_once_is_listed_apart() -> None:
     assert ("+", "program", "backup") in [(row.mark, row.what, row.name) for row in changed.few]
 
 
+def test_of_what_is_not_sure_the_largest_share_of_its_kind_comes_first() -> None:
+    once = replace(QUIET, programs={**QUIET.programs, ("root", "backup"): 0.04}, calls={**QUIET.calls, "fchown": 0.1})
+    changed = compare(figures(QUIET.records(60, seed=1)), figures(once.records(60, seed=12)))
+    assert [row.share for row in changed.few] == sorted((row.share for row in changed.few), reverse=True)
+    few = {row.name: row.count_after for row in changed.few if row.mark == "+"}
+    assert list(few) == ["backup", "fchown"]
+    assert few["fchown"] > few["backup"]
+
+
 def test_thousands_of_names_do_not_take_memory_without_bound() -> None:
     machine = Machine(programs={("ann", f"x{number}"): 1.0 for number in range(12_000)})
     span = figures(machine.records(3, seed=1))

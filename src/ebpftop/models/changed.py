@@ -42,7 +42,7 @@ def compare(a: SpanFigures, b: SpanFigures, names: tuple[str, str] = ("A", "B"))
         b=_span(b, names[1]),
         notes=list(notes(a, b)),
         rows=rows[:ROWS_MAX],
-        few=sorted(few, key=lambda row: (-row.count_before - row.count_after, row.what, row.name))[:ROWS_MAX],
+        few=sorted(few, key=lambda row: (-row.share, row.what, row.name))[:ROWS_MAX],
         same=sorted(same, key=lambda row: (-abs(math.log(row.factor or 1.0)), -row.share, row.what, row.name))[
             :ROWS_MAX
         ],
