@@ -267,6 +267,20 @@ def test_parts_of_one_recording_and_a_stream_are_compared(recordings: tuple[Path
     assert sorted(found(changed)) == sorted(PLANTED)
 
 
+def test_a_part_that_was_written_is_compared_as_that_part_itself(recordings: tuple[Path, Path], tmp_path: Path) -> None:
+    good, bad = recordings
+    part, smaller = tmp_path / "part.jsonl", tmp_path / "smaller.jsonl"
+    for source, span, path in ((bad, "+40s..+100s", part), (part, "+20s..", smaller)):
+        command = [sys.executable, "-m", "ebpftop", "convert", f"{source}@{span}", "--to", "jsonl", "-o", str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+    for path, span in ((part, "+40s..+100s"), (smaller, "+60s..+100s")):
+        by_file = msgspec.json.decode(diff(good, path, "--json").stdout, type=Changed)
+        by_span = msgspec.json.decode(diff(good, f"{bad}@{span}", "--json").stdout, type=Changed)
+        assert (by_file.b.begin, by_file.b.end) == pytest.approx((by_span.b.begin, by_span.b.end))
+        assert by_file.b.programs == pytest.approx(by_span.b.programs, rel=0.01)
+        assert found(by_file) == found(by_span)
+
+
 def test_what_is_before_a_part_is_searched_not_read(tmp_path: Path) -> None:
     path = tmp_path / "long.jsonl"
     rare = replace(QUIET, calls={"openat": 30.0, "futex": 9.0, "read": 5.0})

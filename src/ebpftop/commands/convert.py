@@ -71,7 +71,7 @@ def _convert(args: argparse.Namespace, fd: int, name: str, typed: TypedSpan | No
     if typed is not None:
         span = typed.resolve(first, passage.last_time())
     records = passage.records(span, whole=args.whole)
-    source = Input(passage.header, records, max(span[0], first))
+    source = Input(passage.header, records, max(span[0], first), is_part=span[0] > first)
     try:
         for data in _pieces(args, source, passage):
             output.write(data)

@@ -58,6 +58,8 @@ def _figures(fd: int, name: str, typed: TypedSpan | None) -> SpanFigures:
         if typed is not None:
             begin, end = typed.resolve(passage.first_time(), last)
             end = min(end, math.inf if last is None else last)
+        if passage.header.begin is not None:
+            begin = max(begin, passage.header.begin)
         figures = SpanFigures(passage.header, begin, end)
         figures.feed(passage.figures((begin, end)))
         figures.close()

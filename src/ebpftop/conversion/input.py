@@ -25,6 +25,7 @@ class Input:
     header: Header
     records: Iterable[Record]
     begin: float
+    is_part: bool = False
 
 
 def with_boot_offset(records: Iterable[Record]) -> tuple[int, Iterator[Record]]:

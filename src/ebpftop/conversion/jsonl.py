@@ -25,7 +25,8 @@ class JsonLines:
 
     def convert(self, source: Input) -> Iterator[bytes]:
         """Yield the lines of the header and the records."""
-        lines = [encode(msgspec.structs.replace(source.header, schema=SCHEMA))]
+        begin = source.begin if source.is_part else source.header.begin
+        lines = [encode(msgspec.structs.replace(source.header, schema=SCHEMA, begin=begin))]
         size = 0
         for record in source.records:
             if isinstance(record, Header) or (self._kinds and self._kind_of(record) not in self._kinds):

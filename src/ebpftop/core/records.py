@@ -81,6 +81,7 @@ class Header(_Record, frozen=True, tag="header"):
     """First line of a stream: where and when it was made. Of another version, a field may be missing: `schema` is 0.
 
     `filter`: the options of the filter that it was made with, () for none; None if that is not known.
+    `begin`: when a part of a recording begins; what is older says what held then. None: it is whole.
     """
 
     schema: int = 0
@@ -90,6 +91,7 @@ class Header(_Record, frozen=True, tag="header"):
     abi: str = ""
     started: Time = 0.0
     filter: tuple[str, ...] | None = None
+    begin: Time | None = None
 
 
 NOT_NEEDED = "not needed: "

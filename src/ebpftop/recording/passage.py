@@ -60,7 +60,9 @@ class Passage:
             self.header, self._chunks = reader.open_recording(fd, name, self.damage)
 
     def first_time(self) -> float:
-        """Return the time of the first record of a file, of a stream that of its start."""
+        """Return the time of the first record of a file, of a stream that of its start; of a part, when it begins."""
+        if self.header.begin is not None:
+            return self.header.begin
         if self._chunks is None:
             return self.header.started
         chunk = self._chunks.load(0)
