@@ -87,7 +87,7 @@ class Filter(Values):
 
     def __str__(self) -> str:
         """Return the filter as command line options."""
-        return " ".join(f"--{name} {value}" for name, values in self.kinds() for value in values)
+        return " ".join(self.options)
 
     def kinds(self) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
         """Return the name of each kind with its values: of options, and of what they exclude (`NOT` in front)."""
