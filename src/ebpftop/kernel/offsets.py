@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ebpftop.core.source import SourceError
-from ebpftop.kernel import btf, build_cache, fields
+from ebpftop.kernel import btf, btf_types, build_cache, fields
 from ebpftop.kernel.btf import Btf
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.fields import Defines, all_fields
@@ -102,9 +102,8 @@ def _named_by_kallsyms() -> Defines:
 
 def _from_blob(blob: bytes) -> Defines:
     """Return the flags, from the cache if the blob is the same; raises BtfError."""
-    entry = build_cache.key(
-        blob, *(Path(file).read_bytes() for file in (__file__, fields.__file__, btf.__file__)), kernel_arch().encode()
-    )
+    code = (__file__, fields.__file__, btf.__file__, btf_types.__file__)
+    entry = build_cache.key(blob, *(Path(file).read_bytes() for file in code), kernel_arch().encode())
     defines: Defines | None = build_cache.find(entry, dict[str, int | str])
     if defines is None or not _is_whole(defines):
         defines = from_btf(Btf(blob))
@@ -115,7 +114,8 @@ def _from_blob(blob: bytes) -> Defines:
 @cache
 def _types_name() -> str:
     """Return what identifies the running kernel's BTF, and the code that reads it; raises BtfError."""
-    return build_cache.key(btf.of_running_kernel(), Path(btf.__file__).read_bytes())
+    code = (btf.__file__, btf_types.__file__)
+    return build_cache.key(btf.of_running_kernel(), *(Path(file).read_bytes() for file in code))
 
 
 @cache
