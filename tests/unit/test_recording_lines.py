@@ -111,22 +111,26 @@ def test_no_text_comes_out_raw_whoever_wrote_it(text: str) -> None:
 HOSTILE = "\x1b[2J\u3164\ufe0f a\u0301\u0301\u202e\x7f"
 
 
-def filled(kind: inspect.Type) -> object:
+def filled(kind: inspect.Type, around: tuple[type, ...] = ()) -> object:
     """Return a value of *kind*, as JSON has it, that holds `HOSTILE` wherever any text can stand."""
     match kind:
         case inspect.StructType():
             named = {kind.tag_field: kind.tag} if kind.tag_field else {}
-            return named | {field.encode_name: filled(field.type) for field in kind.fields}
+            return named | {field.encode_name: filled(field.type, (*around, kind.cls)) for field in kind.fields}
+        case inspect.CustomType():  # a decoded value
+            return [HOSTILE, {HOSTILE: HOSTILE}]
+        case inspect.VarTupleType(inspect.StructType(cls)) if cls in around:  # rows within themselves
+            return []
         case inspect.StrType(pattern=str()):  # hexadecimal digits, say: what else stands there is refused
             return "0"
         case inspect.StrType():
             return HOSTILE
         case inspect.VarTupleType():
-            return [filled(kind.item_type)]
+            return [filled(kind.item_type, around)]
         case inspect.DictType():
-            return {filled(kind.key_type): filled(kind.value_type)}
+            return {filled(kind.key_type): filled(kind.value_type, around)}
         case inspect.UnionType():
-            return filled(next((one for one in kind.types if isinstance(one, inspect.StrType)), kind.types[0]))
+            return filled(next((one for one in kind.types if isinstance(one, inspect.StrType)), kind.types[0]), around)
         case inspect.LiteralType():
             return kind.values[0]
         case inspect.IntType() | inspect.FloatType():

@@ -69,12 +69,26 @@ class TableReading(Reading, frozen=True, kw_only=True):
     `keys` names the fields that identify a row, for each field that holds rows; the rows are in the order of their
     keys, which are never null. `ages`: a field of the rows that grows as the field `boot_ns` of the reading does.
     Objects hold totals by name. `removed` is empty in memory; in a stream it has the keys of rows that are gone.
+    `series`: a field whose text says which of several tables of a kind a reading is of, as the name of a map; each goes
+    on from the last one of its own. `may_fall`: numbers of the reading that may fall without being counted anew.
     """
 
     whole: bool = True
     removed: dict[str, tuple[tuple[str | int, ...], ...]] = {}
     keys: ClassVar[dict[str, tuple[str, ...]]] = {}
     ages: ClassVar[dict[str, str]] = {}
+    series: ClassVar[str] = ""
+    may_fall: ClassVar[tuple[str, ...]] = ()
+
+
+SeriesKey: TypeAlias = "tuple[type[TableReading], str]"
+"""Which readings go on from each other: those of a kind, and of one `series`."""
+
+
+def series_of(reading: TableReading) -> SeriesKey:
+    """Return what *reading* goes on from the last one of."""
+    kind = type(reading)
+    return kind, str(getattr(reading, kind.series)) if kind.series else ""
 
 
 class Header(_Record, frozen=True, tag="header"):

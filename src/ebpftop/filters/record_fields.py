@@ -56,14 +56,15 @@ def unit_of(name: str) -> Unit:
     return "s" if name.endswith("_s") else "ns" if name == "ns" or name.endswith("_ns") else ""
 
 
-def _field(name: str, info: Type) -> Field:
+def _field(name: str, info: Type, around: tuple[type, ...] = ()) -> Field:
+    """Return what the field *name* is. *around*: the structures that it is in; one within itself shows no fields."""
     from msgspec import inspect
 
     if isinstance(info, inspect.Metadata):
-        return _field(name, info.type)
+        return _field(name, info.type, around)
     if isinstance(info, inspect.UnionType):
         some = [one for one in info.types if not isinstance(one, inspect.NoneType)]
-        first = _field(name, some[0]) if some else Field("null")
+        first = _field(name, some[0], around) if some else Field("null")
         nullable = len(some) < len(info.types)
         return Field(first.holds, nullable, first.unit, first.item, first.fields, first.words)
     if isinstance(info, inspect.BoolType):
@@ -73,11 +74,15 @@ def _field(name: str, info: Type) -> Field:
     if isinstance(info, inspect.LiteralType):
         return Field("text", words=tuple(map(str, info.values)))
     if isinstance(info, (inspect.VarTupleType, inspect.ListType)):
-        return Field("list", item=_field(name, info.item_type))
+        return Field("list", item=_field(name, info.item_type, around))
     if isinstance(info, inspect.TupleType):
-        return Field("list", item=_field(name, info.item_types[0]) if info.item_types else Field("null"))
+        return Field("list", item=_field(name, info.item_types[0], around) if info.item_types else Field("null"))
     if isinstance(info, inspect.DictType):
-        return Field("map", item=_field("", info.value_type))
+        return Field("map", item=_field("", info.value_type, around))
     if isinstance(info, inspect.StructType):
-        return Field("object", fields={one.name: _field(one.name, one.type) for one in info.fields})
+        fields = () if info.cls in around else info.fields
+        around = (*around, info.cls)
+        return Field("object", fields={one.name: _field(one.name, one.type, around) for one in fields})
+    if isinstance(info, (inspect.AnyType, inspect.CustomType)):  # of another type in each record
+        return Field("null")
     return Field("text")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ebpftop.core.group_records import Cgroups, Comms, Uids
+from ebpftop.core.load_records import MapReading
 from ebpftop.core.memory_budget import scaled
 from ebpftop.core.program_records import Programs
 from ebpftop.core.record_memory import weight, weight_beside
-from ebpftop.core.records import Cost, Fullest, Header, Lost, Probe, Record, TableReading
+from ebpftop.core.records import Cost, Fullest, Header, Lost, Probe, Record, SeriesKey, TableReading, series_of
 from ebpftop.core.source import Batch
 from ebpftop.core.state_records import States
 from ebpftop.core.syscall_records import Syscalls
@@ -20,7 +21,7 @@ RECORDS_MAX = 200_000
 BYTES_MAX = 20 << 20
 """Bounds of what is held: records and rows, and memory."""
 
-_WITH_ROWS = (Users, Syscalls, Programs, Cgroups, Comms, Uids, States)
+_WITH_ROWS = (Users, Syscalls, Programs, Cgroups, Comms, Uids, States, MapReading)
 
 Taker = TypeVar("Taker")
 
@@ -35,8 +36,8 @@ class Held(Generic[Taker]):
         """Drop all batches."""
         self._batches: deque[tuple[Taker, Batch, int]] = deque()
         """Who takes a batch, the batch, and its bytes."""
-        self._readings: dict[type[Record], TableReading] = {}
-        """The last of each kind: most rows of the next one are the same objects."""
+        self._readings: dict[SeriesKey, TableReading] = {}
+        """The last of each series: most rows of the next one are the same objects."""
         self.weight = 0
         """Records and rows."""
         self.bytes = 0
@@ -76,7 +77,8 @@ class Held(Generic[Taker]):
     def _bytes_of(self, record: Record) -> int:
         if not isinstance(record, TableReading):
             return weight(record)
-        before, self._readings[type(record)] = self._readings.get(type(record)), record
+        series = series_of(record)
+        before, self._readings[series] = self._readings.get(series), record
         return weight_beside(record, before)
 
 

@@ -116,6 +116,20 @@ PROBES = (
         screen=True,
     ),
     ProbeRow(
+        name="load",
+        about="a BPF program of your own: what `ebpftop load FILE.c` runs",
+        probe=None,
+        records=(
+            "ebpftop.core.load_records:Loaded",
+            "ebpftop.core.load_records:Code",
+            "ebpftop.core.load_records:ProgramRuns",
+            "ebpftop.core.load_records:LineCounts",
+            "ebpftop.core.load_records:MapReading",
+            "ebpftop.core.load_records:BpfEvent",
+        ),
+        on=False,
+    ),
+    ProbeRow(
         name="output",
         about="what the command of `ebpftop run` prints",
         probe=None,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from ebpftop.core.record_lines import Foreign
-from ebpftop.core.records import Header, Lost, Probe, Record, TableReading
+from ebpftop.core.records import Header, Lost, Probe, Record, SeriesKey, TableReading, series_of
 from ebpftop.recording.grouping import BACKWARDS_S
 from ebpftop.recording.readings import ReadingDecoder
 
@@ -23,7 +23,7 @@ def figures(
     one of a kind that had none. *broken* gets what is wrong with a reading that is left out.
     """
     begin, end = span
-    given: set[type[Record]] = set()
+    given: set[SeriesKey] = set()
     has_begun = begin == -math.inf
     for record in records:
         if isinstance(record, (Header, Foreign)):
@@ -33,7 +33,7 @@ def figures(
         if not has_begun and record.time >= begin:
             has_begun = True
             for whole in readings.readings():
-                given.add(type(whole))
+                given.add(series_of(whole))
                 yield whole
         if isinstance(record, TableReading):
             try:
@@ -43,8 +43,8 @@ def figures(
                 continue
             if not is_known or not has_begun:
                 continue
-            if type(record) not in given:
-                given.add(type(record))
+            if series_of(record) not in given:
+                given.add(series_of(record))
                 yield readings.whole_of(record)
                 continue
         if has_begun or isinstance(record, (Probe, Lost)):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ebpftop.core.load_records import Code, Loaded
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.record_lines import Foreign, encode
 from ebpftop.core.records import Event, Fullest, Header, Lost, Probe, Record, TableReading
@@ -55,7 +56,8 @@ def time_of(record: Record) -> float:
 def key_of(record: Record) -> Key | None:
     """Return what *record* starts, changes or ends: a process, the state of a probe, losses, how full a buffer was.
 
-    None for the others. Of two records with the same key, the later one holds.
+    Also the file that `load` runs, and the code of one of its programs. None for the others. Of two records with the
+    same key, the later one holds.
     """
     if isinstance(record, (Exec, Exit, Process)):
         return None if isinstance(record, Exec) and record.ret < 0 else record.pid
@@ -63,6 +65,10 @@ def key_of(record: Record) -> Key | None:
         return record.probe
     if isinstance(record, Fullest):
         return (record.probe, "fullest")
+    if isinstance(record, Loaded):
+        return ("load", "file")
+    if isinstance(record, Code):
+        return ("code", record.program)
     return (record.probe, record.where) if isinstance(record, Lost) else None
 
 

@@ -116,8 +116,12 @@ def _check_sizes(value: object, name: str, paths: Collection[str]) -> None:
         for field in value.__struct_fields__:
             _check_sizes(getattr(value, field), field, paths)
     elif isinstance(value, dict):
-        for key in value:
+        for key, item in value.items():
             _check_sizes(key, name, ())
+            _check_sizes(item, name, paths)
+    elif isinstance(value, list):
+        for item in value:
+            _check_sizes(item, name, paths)
     elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
         if len(value) > MAX_ROWS:
             raise ValueError(f"more than {MAX_ROWS} rows of one kind")

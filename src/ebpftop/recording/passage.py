@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable, Iterator
 
 from ebpftop.core.record_lines import Foreign
-from ebpftop.core.records import SCHEMA, End, Header, Record, TableReading
+from ebpftop.core.records import SCHEMA, End, Header, Record, SeriesKey, TableReading, series_of
 from ebpftop.core.source import SourceError
 from ebpftop.recording import reader, schema1
 from ebpftop.recording.chunks import Chunk, FileChunks, Part
@@ -88,7 +88,7 @@ class Passage:
         begin, end = span
         lasting: Lasting | None = Lasting() if begin > -math.inf else None
         readings = ReadingDecoder()
-        given: set[type[Record]] = set()
+        given: set[SeriesKey] = set()
         for record in self._all():
             if isinstance(record, Header):
                 continue
@@ -109,8 +109,8 @@ class Passage:
             if lasting is not None:
                 yield from lasting.records()
                 lasting = None
-            if isinstance(record, TableReading) and (whole or type(record) not in given):
-                given.add(type(record))
+            if isinstance(record, TableReading) and (whole or series_of(record) not in given):
+                given.add(series_of(record))
                 yield readings.whole_of(record)
             else:
                 yield record

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from ebpftop.core.record_lines import encode
-from ebpftop.core.records import Probe, Record, TableReading
+from ebpftop.core.records import Probe, Record, SeriesKey, TableReading, series_of
 
 WHOLE_EVERY_S = 60.0
 # Readings come a little early or late, and one a minute is whole at least.
@@ -23,6 +23,8 @@ _EARLY_S = 0.3
 WHOLE_EVERY_BYTES = 2 << 20
 # Rows of one reading: 16,384 users and the rest; calls of five ABIs; pairs of process and call.
 MAX_ROWS = 20_000
+# Maps of one file: a program may use 64.
+MAX_SERIES = 1_024
 
 Key: TypeAlias = tuple[str | int, ...]
 _Rows: TypeAlias = dict[Key, Any]
@@ -30,10 +32,10 @@ _R = TypeVar("_R", bound=Record)
 
 
 class ReadingEncoder:
-    """Encodes the records of one output: the first reading of each kind whole, later ones as what changed."""
+    """Encodes the records of one output: the first reading of each series whole, later ones as what changed."""
 
     def __init__(self) -> None:
-        self._last: dict[type[TableReading], _Written] = {}
+        self._last: dict[SeriesKey, _Written] = {}
         self._bytes = 0
 
     def encode(self, record: Record) -> bytes:
@@ -49,8 +51,8 @@ class ReadingEncoder:
 
     def _part(self, reading: TableReading) -> TableReading:
         """Return what is to be written of a whole *reading*."""
-        kind = type(reading)
-        last = self._last.get(kind)
+        series = series_of(reading)
+        last = self._last.get(series)
         # What was not read again is the same object.
         tables = {
             name: last.tables[name]
@@ -71,9 +73,9 @@ class ReadingEncoder:
             and len(regular) == len(tables)
             and (part := _difference(last, reading, tables)) is not None
         ):
-            self._last[kind] = _Written(reading, tables, regular, last.whole_s, last.whole_bytes)
+            self._last[series] = _Written(reading, tables, regular, last.whole_s, last.whole_bytes)
             return part
-        self._last[kind] = _Written(reading, tables, regular, reading.time, self._bytes)
+        self._last[series] = _Written(reading, tables, regular, reading.time, self._bytes)
         return reading
 
 
@@ -114,7 +116,7 @@ def _difference(last: _Written, reading: TableReading, tables: Mapping[str, _Row
             if any(now.get(key, -1) < total for key, total in before.items()):
                 return None
             fields[name] = {key: total for key, total in now.items() if before.get(key) != total}
-        elif type(now) is not type(before) or (isinstance(now, int) and now < before):
+        elif type(now) is not type(before) or (isinstance(now, int) and now < before and name not in reading.may_fall):
             return None
     if written > rows:
         return None
@@ -159,39 +161,41 @@ class ReadingDecoder:
     """Puts the readings of one input together again. It must get all of them, in their order."""
 
     def __init__(self) -> None:
-        self._known: dict[type[TableReading], _Known] = {}
+        self._known: dict[SeriesKey, _Known] = {}
 
     def whole(self, record: _R) -> _R | None:
         """Return *record*; if it is a part of a reading, the whole reading, or None if that is not known yet.
 
-        Raises ValueError if it has more rows than any reading.
+        Raises ValueError if it has more rows than any reading, or is of more tables than any recording has.
         """
         return self.whole_of(record) if self.follow(record) else None
 
     def whole_of(self, record: _R) -> _R:
         """Return the whole reading after *record*, the last that was followed."""
         if isinstance(record, TableReading) and not record.whole:
-            return self._known[type(record)].reading(record)
+            return self._known[series_of(record)].reading(record)
         return record
 
     def readings(self) -> list[TableReading]:
-        """Return the last reading of each kind, whole."""
+        """Return the last reading of each series, whole."""
         return [known.reading(known.last) for known in self._known.values()]
 
     def follow(self, record: Record) -> bool:
         """Note what changed, without making a reading of it. Return whether the whole reading is known."""
         if not isinstance(record, TableReading):
             return True
-        kind = type(record)
+        series = series_of(record)
         if record.whole:
-            self._known[kind] = _Known(record)
-        elif kind in self._known:
+            if series not in self._known and len(self._known) >= MAX_SERIES:
+                raise ValueError(f"readings of more than {MAX_SERIES} tables")
+            self._known[series] = _Known(record)
+        elif series in self._known:
             try:
-                self._known[kind].change(record)
+                self._known[series].change(record)
             except ValueError:
-                del self._known[kind]
+                del self._known[series]
                 raise
-        return kind in self._known
+        return series in self._known
 
 
 class _Known:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from ebpftop.core.record_memory import weight
-from ebpftop.core.records import SCHEMA, End, Header, Lost, Probe, ProbeName, Record, TableReading
+from ebpftop.core.records import SCHEMA, End, Header, Lost, Probe, ProbeName, Record, SeriesKey, TableReading, series_of
 from ebpftop.core.snapshot import Snapshot
 from ebpftop.core.source import Batch
 from ebpftop.probes.registry import registry
@@ -212,15 +212,16 @@ class Timeline:
         Of the time before these, from *since* on, it returns those of some chunks that have whole ones.
         """
         found: deque[TableReading] = deque()
-        known: set[type[TableReading]] = set()
-        parts: set[type[TableReading]] = set()
+        known: set[SeriesKey] = set()
+        parts: set[SeriesKey] = set()
         size = 0
         oldest = (self._time_of(start) or 0.0) - 2 * WHOLE_EVERY_S if start < self._chunks.stop else 0.0
         until = math.inf
         for number in range(start - 1, self._chunks.first - 1, -1):
             # Behind this, there is a whole one of each kind, unless readings are rare or the recording is damaged.
             is_far = size >= 2 * WHOLE_EVERY_BYTES or (size and (self._time_of(number + 1) or oldest) < oldest)
-            if len(known) == len(_TABLES) or size >= MOST_BYTES or (is_far and parts <= known):
+            has_all = parts <= known and len({kind for kind, _ in known}) == len(_TABLES)
+            if has_all or size >= MOST_BYTES or (is_far and parts <= known):
                 info = self._index.info(number)
                 if info is None or info.last < since:
                     break
@@ -231,7 +232,7 @@ class Timeline:
             size += len(chunk.data)
             for reading in reversed(_readings_of(chunk)):
                 found.appendleft(reading)
-                (known if reading.whole else parts).add(type(reading))
+                (known if reading.whole else parts).add(series_of(reading))
         return found
 
     def _seconds(self, moment: Moment, start: int, time: float) -> dict[int, int]:
