@@ -1,0 +1,125 @@
+"""What the exercises of a lesson are checked by: the records of the file that was loaded last."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from ebpftop.core.load_records import BpfEvent, Code, Field, Loaded, LoadedMap, MapReading, MapRow, ProgramRuns, Value
+from ebpftop.core.records import Record
+from ebpftop.core.trace_records import Trace
+
+KEPT = 200
+"""Events of each map and lines that are kept, the newest."""
+
+ARRAYS = ("array", "percpu_array")
+
+
+class Evidence:
+    """What was seen since the last good file: what is attached, what its maps hold, what it sent and printed."""
+
+    def __init__(self) -> None:
+        self.loaded: Loaded | None = None
+        self.code: dict[str, Code] = {}
+        self.lines: deque[Trace] = deque(maxlen=KEPT)
+        self.events: dict[str, deque[BpfEvent]] = {}
+        self.readings: dict[str, MapReading] = {}
+        self.before: dict[str, MapReading] = {}
+        """The reading of each map before its last one."""
+        self.runs = 0
+        """How often all programs of the file ran; 0 if that is not counted."""
+
+    def feed(self, records: Iterable[Record]) -> None:
+        """Add records; those of other probes change nothing."""
+        for record in records:
+            if isinstance(record, MapReading):
+                if record.map in self.readings:
+                    self.before[record.map] = self.readings[record.map]
+                self.readings[record.map] = record
+            elif isinstance(record, BpfEvent):
+                self.events.setdefault(record.map, deque(maxlen=KEPT)).append(record)
+            elif isinstance(record, Trace):
+                self.lines.append(record)
+            elif isinstance(record, ProgramRuns):
+                self.runs = sum(row.runs for row in record.rows) if record.counted else 0
+            elif isinstance(record, Code):
+                self.code[record.program] = record
+            elif isinstance(record, Loaded) and record.state != "compiling":
+                self._load(record)
+
+    def _load(self, loaded: Loaded) -> None:
+        known = self.loaded
+        self.loaded = loaded
+        if known is not None and (known.path, known.generation) == (loaded.path, loaded.generation):
+            return
+        # What the file before it did says nothing about this one.
+        self.lines.clear()
+        self.events.clear()
+        names = {program.name for program in loaded.programs}
+        self.code = {name: code for name, code in self.code.items() if name in names}
+        maps = {item.name: item for item in loaded.maps}
+        for readings in (self.readings, self.before):
+            for name in [name for name in readings if name not in maps or not maps[name].kept]:
+                del readings[name]
+
+    @property
+    def text(self) -> str:
+        """The file as it was saved last."""
+        return "\n".join(self.loaded.source) if self.loaded is not None else ""
+
+    @property
+    def maps(self) -> tuple[LoadedMap, ...]:
+        return self.loaded.maps if self.loaded is not None else ()
+
+    def of_type(self, *types: str) -> list[LoadedMap]:
+        """Return the maps of these types, as bpftool names them."""
+        return [item for item in self.maps if item.type in types]
+
+    def counters(self) -> list[LoadedMap]:
+        """Return the maps whose values are numbers, which programs count in."""
+        return [
+            item
+            for item in self.maps
+            if item.value is not None
+            and item.value.kind in ("int", "uint")
+            and (item.type in ARRAYS or "hash" in item.type)
+        ]
+
+    def rows(self, name: str) -> tuple[MapRow, ...]:
+        """Return what the map *name* holds, as it was read last."""
+        reading = self.readings.get(name)
+        return reading.rows if reading is not None else ()
+
+    def total(self, name: str) -> int:
+        """Return the sum of what the map *name* counts."""
+        return sum(number(row.value) for row in self.rows(name))
+
+    def sent_to(self, name: str) -> Iterable[BpfEvent]:
+        """Return the newest events of the buffer *name*, the oldest first."""
+        return self.events.get(name, ())
+
+
+def number(value: Value) -> int:
+    """Return a decoded value if it is a number, else 0."""
+    return value if isinstance(value, int) else 0
+
+
+def texts(value: Value) -> Iterator[str]:
+    """Yield the texts in a decoded value, also those in its members."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from texts(item)
+
+
+def has_text(field: Field | None) -> bool:
+    """Is a value of this type a text, or does it have one as a member?"""
+    return field is not None and (field.kind == "string" or any(map(has_text, field.fields)))
+
+
+def member(field: Field | None, word: str) -> str | None:
+    """Return the member of a structure whose name or meaning has *word*; None if there is none."""
+    if field is None or field.kind != "struct":
+        return None
+    return next((item.name for item in field.fields if word in item.name.lower() or item.meaning == word), None)

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+// ebpftop: lesson 1
+// ebpftop: attach hello=syscall:execve
+
+static inline int greet(u32 pid)
+{
+	bpf_trace_printk("Hello, process %d!", pid);
+	return 0;
+}
+
+int hello(void *ctx)
+{
+	return greet(bpf_get_current_pid_tgid() >> 32);
+}
