@@ -1,0 +1,126 @@
+"""A C file of the user's own: its programs, where they hang, and how its maps are to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from ebpftop.core.escape import printable
+from ebpftop.kernel.load.c_text import CText, Function
+from ebpftop.kernel.load.events import Event
+from ebpftop.kernel.load.hints import HintError, Hints, read_hints
+from ebpftop.kernel.load.prefixes import Style, hook_of
+from ebpftop.kernel.load.source_files import SourceRefused, read_includes, read_text
+
+__all__ = ("ProgramSource", "Source", "SourceRefused", "read")
+
+_NO_EVENTS: Mapping[str, tuple[Event, ...]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSource:
+    """A program of a file. Without *events* it runs only from a slot of a prog array.
+
+    *names* are what it may be called in the compiled object, *function* is the first. *from_name*: its name says where
+    it hangs.
+    """
+
+    function: str
+    names: tuple[str, ...]
+    events: tuple[Event, ...]
+    style: Style
+    from_name: bool
+    written: Function
+
+    @property
+    def line(self) -> int:
+        return self.written.line
+
+    @property
+    def end_line(self) -> int:
+        return self.written.end_line
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file as it was read: *includes* are the files that it includes with quotes, by their names below its folder.
+
+    *shows* has a meaning for ``MAP.key``, ``MAP.value``, ``MAP.FIELD``; *slots* functions by map and index, which is a
+    number or the name of a system call. *structs* are the names of structs that it defines.
+    """
+
+    path: Path
+    text: str
+    c: CText
+    includes: Mapping[str, str]
+    programs: tuple[ProgramSource, ...]
+    structs: tuple[str, ...]
+    shows: Mapping[str, str]
+    slots: Mapping[str, Mapping[str, str]]
+    lesson: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folder."""
+        return self.path.name
+
+    def program(self, function: str) -> ProgramSource | None:
+        """Return the program that is called so in the compiled object."""
+        return next((program for program in self.programs if function in program.names), None)
+
+
+def read(path: Path, attach: Mapping[str, tuple[Event, ...]] = _NO_EVENTS) -> Source:
+    """Read *path*; *attach* has the events of functions for which neither the file nor a name decides.
+
+    Raises SourceRefused.
+    """
+    text = read_text(path)
+    return read_from(path, text, read_includes(path, CText(text)), attach)
+
+
+def read_from(
+    path: Path, text: str, includes: Mapping[str, str], attach: Mapping[str, tuple[Event, ...]] = _NO_EVENTS
+) -> Source:
+    """Do the same with a *text* that was read already."""
+    c = CText(text)
+    try:
+        hints = read_hints(c.comments)
+    except HintError as error:
+        raise SourceRefused(
+            str(error), "docs/workbench.md has the hints that a comment may give", error.line
+        ) from error
+    programs = tuple(_programs(c, {**hints.attach, **attach}))
+    if not programs:
+        raise SourceRefused(
+            f"{printable(path.name)} has no program", "a program is a function that is not static: int hello(void *ctx)"
+        )
+    _check_names(programs, hints, attach)
+    structs = tuple(dict.fromkeys(name for one in (c, *map(CText, includes.values())) for name in one.structs))
+    return Source(path, text, c, includes, programs, structs, hints.shows, hints.slots, hints.lesson)
+
+
+def _programs(c: CText, attach: Mapping[str, tuple[Event, ...]]) -> list[ProgramSource]:
+    found: dict[str, ProgramSource] = {}
+    for function in c.functions:
+        hook = hook_of(function)
+        if hook is None or hook.names[0] in found:
+            continue
+        asked = next((attach[name] for name in hook.names if name in attach), None)
+        events = asked if asked is not None else (hook.event,) if hook.event else ()
+        found[hook.names[0]] = ProgramSource(
+            hook.names[0], hook.names, events, hook.style, asked is None and hook.event is not None, function
+        )
+    return list(found.values())
+
+
+def _check_names(programs: tuple[ProgramSource, ...], hints: Hints, attach: Mapping[str, tuple[Event, ...]]) -> None:
+    """Refuse to attach, or to put into a slot, what is not there: it is a slip of the pen."""
+    names = {name for program in programs for name in program.names}
+    there = ", ".join(program.function for program in programs)
+    slots = [function for slot in hints.slots.values() for function in slot.values()]
+    for function in (*attach, *hints.attach, *slots):
+        if function not in names:
+            line = hints.lines.get(function) if function not in attach else None
+            raise SourceRefused(f"there is no program {printable(function)}", f"the file has {there}", line)
