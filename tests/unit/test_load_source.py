@@ -146,7 +146,7 @@ def test_the_command_line_wins_over_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("\n// ebpftop: atach hello=syscall:a\nint hello(void *c) {}", 2, "unknown hint"),
+        ("\n// ebpftop: hang hello=syscall:a\nint hello(void *c) {}", 2, "unknown hint"),
         ("// ebpftop: attach hello\nint hello(void *c) {}", 1, "FUNCTION=EVENT"),
         ("// ebpftop: attach hello=sycall:a\nint hello(void *c) {}", 1, "is not an event"),
         ("// ebpftop: attach helo=syscall:a\nint hello(void *c) {}", 1, "no program helo"),
@@ -291,7 +291,8 @@ def test_the_lessons_are_read(file: Path) -> None:
 def tools() -> Iterator[tuple[str, str]]:
     for file in sorted(Path("/usr/sbin").glob("*-bpfcc")):
         try:
-            with warnings.catch_warnings(action="ignore"):  # of escapes in regular expressions
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # escapes in regular expressions
                 tree = ast.parse(file.read_bytes())
         except SyntaxError:
             continue
