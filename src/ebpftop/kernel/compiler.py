@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from ebpftop.core.shipped import shipped
 from ebpftop.kernel import build_cache, compile_helper
 from ebpftop.kernel.compiled import INSN, Compiled, file_state
 from ebpftop.kernel.errors import LoadError
@@ -26,10 +27,8 @@ _PARAMETER = re.compile(r"\bPARAMETER_(\w+) = (\d+)")
 
 
 def sources() -> Path:
-    """Return the directory of the C files: in the wheel beside the package, in a checkout beside src/."""
-    here = Path(__file__).resolve().parents[1]
-    packaged = here / "bpf"
-    return packaged if packaged.is_dir() else here.parents[1] / "bpf"
+    """Return the directory of the C files."""
+    return shipped("bpf")
 
 
 # The entries that this process compiled itself: there is no doubt about them.
