@@ -208,7 +208,7 @@ def test_files_beside_it_may_be_included(written: Path) -> None:
     )
     found = read(written)
     assert found.includes.keys() == {"sub/a.h", "sub/b.h", "top.h"}
-    assert found.structs == ("b",)
+    assert found.structs == ("struct b",)
 
 
 @pytest.mark.parametrize(

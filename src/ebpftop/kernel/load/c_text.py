@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 _PARTS = re.compile(
     r"""
@@ -25,7 +26,11 @@ _CONDITION = re.compile(r"[ \t]*\#[ \t]*(if|ifdef|ifndef|else|elif|elifdef|elifn
 _INCLUDE = re.compile(r'[ \t]*\#[ \t]*(?:include|include_next|import)\b[ \t]*("[^"\n]*"|<[^>\n]*>|[^\n]*)')
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NAME_AT_END = re.compile(r"([A-Za-z_]\w*)\s*\Z")
-_STRUCT = re.compile(r"\b(struct|union)\s+([A-Za-z_]\w*)\s*\{")
+_STRUCT = re.compile(
+    r"(\btypedef\s+)?\bstruct\b\s*(?:__attribute__\s*\(\(.*?\)\)\s*|__packed\s+)?([A-Za-z_]\w*)?\s*\Z", re.DOTALL
+)
+_NAME_BEHIND = re.compile(r"\s*(?:__attribute__\s*\(\([^;]*?\)\)\s*|__packed\s+)?([A-Za-z_]\w*)\s*;")
+_GUARD = re.compile(r"#\s*ifndef\s+(\w+)\s*\n\s*#\s*define\s+\1\b")
 _KEYWORDS = frozenset(("if", "for", "while", "switch", "return", "sizeof", "do", "else"))
 
 
@@ -69,6 +74,15 @@ class Function:
         return tuple(split_arguments(self.parameters))
 
 
+class _Block(NamedTuple):
+    """What is between braces at the top: where its declaration begins, its braces, under how many `#if` it stands."""
+
+    declared: int
+    open_at: int
+    close_at: int
+    conditions: int
+
+
 class CText:
     """A C file. *code* is as long as *text*; comments, literals and directives are blanks there."""
 
@@ -110,10 +124,21 @@ class CText:
         """All names outside of comments and literals."""
         return frozenset(_NAME.findall(self.bare))
 
-    @property
+    @cached_property
     def structs(self) -> tuple[str, ...]:
-        """Names of the structs that are defined at the top, each once."""
-        return tuple(dict.fromkeys(match[2] for match in _STRUCT.finditer(self.code) if match[1] == "struct"))
+        """The structs that are defined at the top, under no condition: ``struct name``, or the name of a typedef."""
+        return tuple(dict.fromkeys(self._structs()))
+
+    def _structs(self) -> Iterator[str]:
+        guarded = _GUARD.match(self.bare.lstrip()) is not None
+        for block in self._blocks:
+            if block.conditions > guarded or not (head := _STRUCT.search(self.code, block.declared, block.open_at)):
+                continue
+            named = _NAME_BEHIND.match(self.code, block.close_at + 1)
+            if head[2]:
+                yield f"struct {head[2]}"
+            elif head[1] and named:
+                yield named[1]
 
     @cached_property
     def functions(self) -> tuple[Function, ...]:
@@ -121,12 +146,20 @@ class CText:
         return tuple(self._functions())
 
     def _functions(self) -> Iterator[Function]:
-        code = self.code
+        for block in self._blocks:
+            if (function := self._function(block.declared, block.open_at)) is not None:
+                yield replace(function, close_at=block.close_at, end_line=self.line_of(block.close_at))
+
+    @cached_property
+    def _blocks(self) -> tuple[_Block, ...]:
+        return tuple(self._find_blocks())
+
+    def _find_blocks(self) -> Iterator[_Block]:
         conditions = deque(self._conditions())
         saved: list[int] = []
         depth = declared = 0
-        pending: Function | None = None
-        for match in re.finditer(r"[{};]", code):
+        opened: _Block | None = None
+        for match in re.finditer(r"[{};]", self.code):
             while conditions and conditions[0][0] < match.start():
                 # Branches of which one is compiled: each begins as deep as the first.
                 kind = conditions.popleft()[1]
@@ -139,15 +172,15 @@ class CText:
             character = match[0]
             if character == "{":
                 if depth == 0:
-                    pending = self._function(declared, match.start())
+                    opened = _Block(declared, match.start(), 0, len(saved))
                     declared = match.end()
                 depth += 1
             elif character == "}":
                 depth = max(0, depth - 1)
                 if depth == 0:
-                    if pending is not None:
-                        yield _closed(pending, match.start(), self.line_of(match.start()))
-                    pending, declared = None, match.end()
+                    if opened is not None:
+                        yield opened._replace(close_at=match.start())
+                    opened, declared = None, match.end()
             elif depth == 0:
                 declared = match.end()
 
@@ -187,10 +220,6 @@ class CText:
             open_at=open_at,
             close_at=0,
         )
-
-
-def _closed(function: Function, close_at: int, line: int) -> Function:
-    return replace(function, close_at=close_at, end_line=line)
 
 
 def split_arguments(text: str) -> Iterator[str]:

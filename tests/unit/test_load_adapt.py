@@ -1,0 +1,96 @@
+"""The text that BCC gets: which line is which, and what is rewritten for another kind of program."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel.load.adapt import Compat, NotAdaptable, adapted
+from ebpftop.kernel.load.lines import numbered
+from ebpftop.kernel.load.source import Source, read_from
+
+OPEN = """\
+// ebpftop: attach opened=syscall:openat returned=syscall_exit:openat
+int opened(struct pt_regs *ctx, int dfd,
+           const char __user *name, int flags)
+{
+    bpf_trace_printk("%d", PT_REGS_PARM4(ctx));
+    return 0;
+}
+int returned(struct pt_regs *ctx) { int ret = PT_REGS_RC(ctx); return 0; }
+"""
+
+
+def source(text: str) -> Source:
+    return read_from(Path("/x/hello.c"), text, {})
+
+
+def test_each_line_says_which_line_it_is() -> None:
+    text = """\
+#define TWO(a) do { \\
+    a; } while (0)
+
+struct data { int a; };
+/* a
+   comment */
+int hello(void *ctx)
+{
+    TWO(call(1,
+             2));
+    return 0;
+}
+"""
+    lines = numbered(source(text), text, "#define X 1").split("\n")
+    assert lines[0] == "#define X 1"
+    marks = {line: after for line, after in pairwise(lines) if line.startswith("#line")}
+    original = text.split("\n")
+    assert {int(mark.split()[1]) for mark in marks} == {4, 5, 7, 8, 9, 11, 12}
+    assert all(original[int(mark.split()[1]) - 1] == after for mark, after in marks.items())
+    assert "BPF_ANNOTATE_KV_PAIR(__eb_type_0, int, struct data);" in lines
+
+
+def test_a_program_keeps_its_lines_and_gets_its_arguments() -> None:
+    for kind, returns in (("tracepoint", "tracepoint"), ("raw_tracepoint", "raw_tracepoint"), ("fentry", "fexit")):
+        text = adapted(source(OPEN), {"opened": kind, "returned": returns}, compat=Compat(16, 2))  # type: ignore[dict-item]  # a literal of three
+        assert text.count("\n") == OPEN.count("\n")
+        assert text.split("\n")[5] == "    return 0;"
+        assert "PT_REGS" not in text
+        assert "int flags = (int)" in text
+
+
+def test_what_is_right_already_stays() -> None:
+    text = "int kprobe__vfs_read(struct pt_regs *ctx, void *file) { return PT_REGS_PARM2(ctx) != 0; }"
+    assert adapted(source(text), {"kprobe__vfs_read": "kprobe"}) == text
+    text = "// ebpftop: attach syscall__a=syscall:open\nint syscall__a(struct pt_regs *ctx, char *b) { return 0; }"
+    assert adapted(source(text), {"syscall__a": "kprobe"}) == text
+    text = "TRACEPOINT_PROBE(sched, sched_switch) { return args->prev_pid; }"
+    assert adapted(source(text), {"tracepoint__sched__sched_switch": "tracepoint"}) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "kind", "words"),
+    [
+        ("int kprobe__f(void *ctx, int a) { return 0; }", "kprobe__f", "raw_tracepoint", "kernel function"),
+        ("TRACEPOINT_PROBE(a, b) { return 0; }", "tracepoint__a__b", "kprobe", "written for tracepoint"),
+        ("int kretprobe__f(void *ctx) { return PT_REGS_RC(ctx); }", "kretprobe__f", "fexit", "cannot be seen"),
+        ("int kprobe__sys_nothing(void *ctx) { return 0; }", "kprobe__sys_nothing", "raw_tracepoint", "no system call"),
+        ("int kprobe__f(void *ctx, int (*g)(int)) { return 0; }", "kprobe__f", "fentry", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_rewritten_is_refused_with_the_reason(text: str, function: str, kind: str, words: str) -> None:
+    with pytest.raises(NotAdaptable, match=words):
+        adapted(source(text), {function: kind})  # type: ignore[dict-item]  # of one of the kinds
+
+
+def test_the_result_of_a_function_is_behind_its_arguments() -> None:
+    text = "int kretprobe__f(void *ctx) { return PT_REGS_RC(ctx); }"
+    assert "__EB_WORD(ctx, 3)" in adapted(source(text), {"kretprobe__f": "fexit"}, counts={"kretprobe__f": 3})
+
+
+def test_a_raw_tracepoint_of_all_calls_passes_over_others() -> None:
+    text = adapted(source(OPEN), {"opened": "raw_tracepoint"}, compat=Compat(16, 2))
+    gate = next(line for line in text.split("\n") if "__eb_nr" in line)
+    assert "return 0;" in gate
+    assert "& 0x2u" in gate
