@@ -175,15 +175,40 @@ class BtfTypes:
             return found
         # A module's names that are the kernel's too stand only there: so both are searched.
         places = (self.base.name_offset(name) if self.base else None, self.name_offset(name))
-        return next(
-            (self._index[place << 5 | kind] for place in places if place and place << 5 | kind in self._index), None
-        )
+        numbers = (self.at_name(kind, place) for place in places if place)
+        return next((number for number in numbers if number is not None), None)
+
+    def at_name(self, kind: Kind, offset: int) -> int | None:
+        """Return the number of the first type of this blob whose name begins at *offset*."""
+        return self._index.get(offset << 5 | kind)
 
     def named(self, kind: Kind) -> Iterator[tuple[int, str]]:
         """Yield number and name of every type of *kind* that has a name; the first of several of one name."""
         for key, number in self._index.items():
             if key & 0x1F == kind and key >> 5:
                 yield number, self.string(key >> 5)
+
+    def name_offsets(self) -> dict[str, int]:
+        """Return where each name of this blob begins: 0.05 s for a kernel's, worth it for hundreds of look-ups."""
+        offsets, at = {}, self._names_before
+        for name in self._strings.split(b"\0"):
+            offsets[name.decode("ascii", "replace")] = at
+            at += len(name) + 1
+        return offsets
+
+    def enums_of_constants(self) -> dict[int, int]:
+        """Return which enum has a constant, by the offset of the constant's name; the first enum if several have it."""
+        words, found = self._words, {}
+        for number in range(len(self._starts) - 1, -1, -1):
+            at = self._starts[number]
+            info = words[at + 1]
+            kind = info >> 24 & 0x1F
+            if kind in ENUMS:
+                each = _EACH[kind]
+                found.update(
+                    dict.fromkeys(words[at + 3 : at + 3 + each * (info & 0xFFFF) : each], number + self._first)
+                )
+        return found
 
     def name_offset(self, name: str) -> int | None:
         """Return where *name* lies among the names of this blob; None if nothing of it is called so."""

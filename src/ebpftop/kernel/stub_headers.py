@@ -22,7 +22,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.kernel.mount_namespace import open_private_folder
 from ebpftop.lifecycle.process import process
 
-_KCONFIG = """\
+BASE_TYPES = """\
 #pragma once
 #define CONFIG_BPF_SYSCALL 1
 #define CONFIG_64BIT 1
@@ -46,7 +46,7 @@ typedef _Bool bool;
 #define PAGE_SIZE 4096
 """
 
-_PT_REGS = {
+PT_REGS = {
     "x86": """\
 struct pt_regs {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
@@ -61,7 +61,7 @@ struct pt_regs {
 """,
 }
 
-_KCONFIG_NAME = "include/linux/kconfig.h"
+KCONFIG_NAME = "include/linux/kconfig.h"
 """BCC accepts a folder as a kernel's source only if this file is in it."""
 
 _EMPTY = (
@@ -93,7 +93,7 @@ def headers() -> Mapping[str, str]:
     arch = kernel_arch()
     return {
         **dict.fromkeys((*_EMPTY, f"arch/{arch}/include/asm/page.h"), ""),
-        _KCONFIG_NAME: _KCONFIG + _PT_REGS.get(arch, ""),
+        KCONFIG_NAME: BASE_TYPES + PT_REGS.get(arch, ""),
         "include/linux/version.h": _version_header(os.uname().release),
     }
 
@@ -105,7 +105,7 @@ For every file BCC parses all 120,000 lines or more of /proc/kallsyms, a tenth o
 kernel has bpf_probe_read_user. All kernels that ebpftop runs on have it (5.5).
 """
 KALLSYMS_PLACE = Path("/proc/kallsyms")
-_KALLSYMS_TEXT = "0000000000000001 T bpf_probe_read_user\n"
+KALLSYMS_TEXT = "0000000000000001 T bpf_probe_read_user\n"
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -191,7 +191,7 @@ def _in_memory(folder: Path) -> Iterator[str]:
 
 
 def _write_tree(root: Path) -> None:
-    for name, text in {**headers(), KALLSYMS: _KALLSYMS_TEXT}.items():
+    for name, text in {**headers(), KALLSYMS: KALLSYMS_TEXT}.items():
         _write(root / name, text)
 
 
@@ -208,8 +208,8 @@ def _make_folder() -> Path:
         try:
             # The path as getcwd(3) returns it: clang uses it to look up names in the overlay.
             root = Path(tempfile.mkdtemp(prefix="ebpftop-headers-", dir=parent)).resolve()
-            _write(root / _KCONFIG_NAME, "")
-            _write(root / KALLSYMS, _KALLSYMS_TEXT)
+            _write(root / KCONFIG_NAME, "")
+            _write(root / KALLSYMS, KALLSYMS_TEXT)
             return root
         except OSError as error:
             failure = failure or error
