@@ -15,7 +15,7 @@ enum filter_flag {
 };
 
 /* ebpftop and its helpers; if there are fewer, a pid is repeated. src/ebpftop/lifecycle/helpers.py has the number. */
-#define OWN_PROCESSES 4
+#define OWN_PROCESSES 6
 
 #define FILTER_SLOTS 2
 #define FILTER_EXCLUDED FILTER_SLOTS /* added to the bit of a slot: its filter excludes the value */

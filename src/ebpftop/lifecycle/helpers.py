@@ -9,8 +9,8 @@ import signal
 import socket
 from contextlib import suppress
 
-HELPERS_MAX = 3
-"""At most so many helpers: OWN_PROCESSES of bpf/filter.h has room for them and for ebpftop itself."""
+HELPERS_MAX = 5
+"""At most so many helpers: OWN_PROCESSES of bpf/filter.h has room for them and for ebpftop itself, an even number."""
 
 _F_SETSIG = 10  # include/uapi/asm-generic/fcntl.h
 
@@ -32,6 +32,14 @@ def fork(ours: socket.socket, theirs: socket.socket) -> int:
     else:
         ours.close()  # first: the other end sees the end of ebpftop only if no one else has this open
     return pid
+
+
+def fork_worker() -> int:
+    """Fork a process of a helper, which works for a moment; return 0 in it and its pid in the helper. Raises OSError.
+
+    The helper has one thread, ends it, and waits for it.
+    """
+    return os.fork()
 
 
 def open_null() -> int:
