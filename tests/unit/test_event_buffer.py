@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from ebpftop.kernel import event_buffer, perf_event
-from ebpftop.kernel.event_buffer import _Ring
+from ebpftop.kernel.event_buffer import RingBuffer
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.perf_event import CpuBuffer
 
@@ -61,7 +61,7 @@ class RingWriter:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_ring_yields_each_event_once_and_whole_also_over_its_end(memory: int, seed: int) -> None:
     chance = random.Random(seed)
-    writer, ring = RingWriter(memory, 2 * PAGE), _Ring(Map(memory, 2 * PAGE))
+    writer, ring = RingWriter(memory, 2 * PAGE), RingBuffer(Map(memory, 2 * PAGE))
     for _ in range(300):
         written = [chance.randbytes(chance.choice((0, 1, 8, 77, 1000))) for _ in range(chance.randrange(4))]
         for data in written:
@@ -76,7 +76,7 @@ def test_a_ring_yields_each_event_once_and_whole_also_over_its_end(memory: int, 
 
 def test_how_full_a_ring_was_at_most_is_remembered(memory: int) -> None:
     writer = RingWriter(memory, PAGE)
-    ring = _Ring(Map(memory, PAGE))
+    ring = RingBuffer(Map(memory, PAGE))
     found = []
     for events in (1, 30, 2, 0):
         for _ in range(events):
@@ -88,7 +88,7 @@ def test_how_full_a_ring_was_at_most_is_remembered(memory: int) -> None:
 
 
 def test_an_event_that_is_being_written_waits_and_so_do_those_behind_it(memory: int) -> None:
-    writer, ring = RingWriter(memory, 2 * PAGE), _Ring(Map(memory, 2 * PAGE))
+    writer, ring = RingWriter(memory, 2 * PAGE), RingBuffer(Map(memory, 2 * PAGE))
     writer.put(b"first")
     at = writer.put(b"unfinished", BUSY)
     writer.put(b"last")
@@ -102,7 +102,7 @@ def test_an_event_that_is_being_written_waits_and_so_do_those_behind_it(memory: 
 
 def test_one_read_of_a_ring_is_bounded(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_buffer, "_BATCH_MAX", 3)
-    writer, ring = RingWriter(memory, 2 * PAGE), _Ring(Map(memory, 2 * PAGE))
+    writer, ring = RingWriter(memory, 2 * PAGE), RingBuffer(Map(memory, 2 * PAGE))
     events = [bytes([number]) for number in range(7)]
     for data in events:
         writer.put(data)
@@ -167,7 +167,7 @@ def test_the_kernel_never_sees_a_position_that_is_half_written(
     kernels[data : data + size] = event * (size // len(event))
     for at in (head_at, tail_at):
         struct.pack_into("=Q", kernels, at, begin)
-    buffer = CpuBuffer(0, 1) if kind == "perf" else _Ring(Map(memory, size))
+    buffer = CpuBuffer(0, 1) if kind == "perf" else RingBuffer(Map(memory, size))
     out, watcher = os.pipe(), os.fork()
     if watcher == 0:  # another process, as only one thread of this one runs at a time
         os.write(out[1], struct.pack("=Q", smallest_seen(memory, tail_at)))

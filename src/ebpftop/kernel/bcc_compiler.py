@@ -45,7 +45,7 @@ lib.bpf_table_name.restype = ctypes.c_char_p
 lib.bpf_table_name.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
-class _Bpf(bcc.BPF):  # type: ignore[misc]  # bcc has no types
+class WithoutAutoload(bcc.BPF):  # type: ignore[misc]  # bcc has no types
     """BCC's object, except that it does not attach functions automatically by their names."""
 
     def _trace_autoload(self) -> None:
@@ -54,7 +54,7 @@ class _Bpf(bcc.BPF):  # type: ignore[misc]  # bcc has no types
 
 @contextmanager
 def _bpf(source: str, flags: list[str]) -> Iterator[bcc.BPF]:
-    bpf = _Bpf(text=source.encode(), cflags=flags)
+    bpf = WithoutAutoload(text=source.encode(), cflags=flags)
     try:
         yield bpf
     finally:

@@ -28,6 +28,7 @@ class Cap(IntEnum):
     SETGID = 6
     SETUID = 7
     SETPCAP = 8
+    SYS_CHROOT = 18
     SYS_PTRACE = 19
     SYS_ADMIN = 21
     SYSLOG = 34

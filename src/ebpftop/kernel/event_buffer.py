@@ -39,7 +39,7 @@ def map_entries(buffer: Buffer, ring_bytes: int) -> Mapping[str, int]:
     return {"ring_events": ring_bytes} if buffer == "ring" else {"perf_events": maps.CPUS}
 
 
-class _Ring:
+class RingBuffer:
     """One buffer for all CPUs: a page that we write, one that the kernel writes, and the data.
 
     Documentation/bpf/ringbuf.rst and kernel/bpf/ringbuf.c. Only the data that is read is mapped, and only meanwhile:
@@ -155,7 +155,7 @@ class Events:
         self._module = module
         self._raw: list[bytes] = []
         table = module.table(f"{buffer}_events")
-        self._buffer = _Ring(table) if buffer == "ring" else _Perf(table)
+        self._buffer = RingBuffer(table) if buffer == "ring" else _Perf(table)
 
     @property
     def size(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -92,16 +93,25 @@ def items(table: Map, key_size: int, value_size: int) -> Iterator[tuple[bytes, b
     return zip(*keys_and_values(table, key_size, value_size), strict=True)
 
 
-def keys_and_values(table: Map, key_size: int, value_size: int) -> tuple[list[bytes], list[bytes]]:
-    """Return every key, and the value of each.
+def keys_and_values(
+    table: Map, key_size: int, value_size: int, at_most: int | None = None
+) -> tuple[list[bytes], list[bytes]]:
+    """Return every key, and the value of each; or only *at_most* of them.
 
     Entries that come or go meanwhile may be missed; none is given twice. It uses batch reads (kernel 5.6) if they work,
     else it reads key by key.
     """
-    batched = _read_batches(_LOOKUP_BATCH, table, key_size, value_size)
+    batched = _read_batches(_LOOKUP_BATCH, table, key_size, value_size, at_most)
     if batched is not None:
-        return batched
-    found = dict(_items_one_by_one(table, key_size, value_size))
+        return batched[0][:at_most], batched[1][:at_most]
+    return keys_and_values_one_by_one(table, key_size, value_size, at_most)
+
+
+def keys_and_values_one_by_one(
+    table: Map, key_size: int, value_size: int, at_most: int | None = None
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the same of a map of any type that has keys. Keys without a value, as in an array of programs, are not."""
+    found = dict(itertools.islice(_items_one_by_one(table, key_size, value_size), at_most))
     return list(found), list(found.values())
 
 
@@ -141,9 +151,12 @@ def _call_batch(command: int, table: Map, here: int, there: int, keys: int, valu
     return code, struct.unpack_from("=I", attr, _COUNT_OFFSET)[0]
 
 
-def _read_batches(command: int, table: Map, key_size: int, value_size: int) -> tuple[list[bytes], list[bytes]] | None:
+def _read_batches(
+    command: int, table: Map, key_size: int, value_size: int, at_least: int | None = None
+) -> tuple[list[bytes], list[bytes]] | None:
     """Return all keys and their values, by a *command* that reads many; None if the kernel cannot do that.
 
+    If there are *at_least* so many, others may be left out.
     The kernel's cursor is a bucket of a hash map or a key of an array: so nothing is given twice.
     """
     size = min(_BATCH, table.max_entries)
@@ -172,7 +185,7 @@ def _read_batches(command: int, table: Map, key_size: int, value_size: int) -> t
             return (keys, values) if keys and command == _LOOKUP_AND_DELETE_BATCH else None
         keys += _cut(raw_keys, key_size, count)
         values += _cut(raw_values, value_size, count)
-        if code == errno.ENOENT:
+        if code == errno.ENOENT or (at_least is not None and len(keys) >= at_least):
             return keys, values
         here, there = there, here
         start = ctypes.addressof(here)
