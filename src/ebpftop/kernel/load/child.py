@@ -1,0 +1,141 @@
+"""One compilation by BCC, in a process that ends with it.
+
+LLVM ends its process if a program needs more than 512 bytes of stack, or if it runs out of memory; and a file can make
+it work for ever. So each compilation has a process, with limits (limits.py).
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import re
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ebpftop.kernel import bpf_syscall
+from ebpftop.kernel.compiled import with_map_fds
+from ebpftop.kernel.load import object_file
+from ebpftop.kernel.load.built import Built, BuiltMap, BuiltProgram, CompileRequest
+from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO, ExtInfo
+
+OWN_INCLUDES = "include/quoted"
+"""Where in the tree of headers the files lie that the source includes with quotes."""
+
+_SECTION = ".bpf.fn."  # BCC puts each function into a section of its own
+_FLAGS = (
+    "-g",
+    # A macro that does not exist would else become a call to nowhere.
+    "-Werror=implicit-function-declaration",
+    "-fno-color-diagnostics",
+)
+_BTF_INFO = struct.Struct("=QIIQII")  # struct bpf_btf_info: btf, btf_size, id, name, name_len, kernel_btf
+_BTF_MAX = 16 << 20
+_NO_MAP = re.compile(rb"could not open bpf map: (.*), error: (.*)")
+
+
+def compile_source(request: CompileRequest, tree: Path, fds_fd: int) -> tuple[Built, list[int]]:
+    """Compile with the headers in *tree*; return what was made, and a descriptor for each of its maps.
+
+    *fds_fd* stands for /proc/self/fd. What clang writes goes to descriptor 2. It changes the environment and the
+    working directory of the process.
+    """
+    from bcc.libbcc import lib  # only here, for it loads LLVM
+
+    from ebpftop.kernel.bcc_compiler import WithoutAutoload
+
+    started_s = time.monotonic()
+    os.environ["BCC_KERNEL_SOURCE"] = str(tree)
+    included = ("-iquote", str(tree / OWN_INCLUDES)) if request.includes else ()
+    try:
+        bpf = WithoutAutoload(text=request.text.encode(), cflags=[*_FLAGS, *included, *request.flags])
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # BCC raises Exception itself
+        return Built(error=str(error) or repr(error), stage="clang", seconds=time.monotonic() - started_s), []
+    atexit.unregister(bpf.cleanup)
+    module = bpf.module
+    maps: list[BuiltMap] = []
+    fds: list[int] = []
+    for i in range(lib.bpf_num_tables(module)):
+        name = lib.bpf_table_name(module, i)
+        fds.append(lib.bpf_table_fd(module, name))
+        maps.append(BuiltMap(name.decode(), _event_fields(lib, module, name)))
+    btf = loaded_btf(fds_fd)
+    info = _ext_info(lib, btf)
+    numbers = {fd: i for i, fd in enumerate(fds)}
+    programs = []
+    for i in range(lib.bpf_num_functions(module)):
+        name = lib.bpf_function_name(module, i)
+        code = ctypes.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
+        text = name.decode()
+        functions = b"".join(FUNCTION_INFO.pack(*one) for one in info.functions.get(_SECTION + text, ()))
+        lines = b"".join(LINE_INFO.pack(*one) for one in info.lines.get(_SECTION + text, ()))
+        programs.append(BuiltProgram(text, with_map_fds(code, numbers), functions, lines))
+    strings = object_file.btf_strings(btf) if btf else b""
+    files = {one[1] for lines in info.lines.values() for one in lines}
+    built = Built(
+        seconds=time.monotonic() - started_s,
+        license=lib.bpf_module_license(module).decode(),
+        version=lib.bpf_module_kern_version(module),
+        programs=tuple(programs),
+        maps=tuple(maps),
+        btf=btf,
+        file_names={at: object_file.string(strings, at) for at in files},
+    )
+    return built, fds
+
+
+def failed_map(output: bytes) -> tuple[str, str] | None:
+    """Return the map that the kernel refused to make, and why; None if *output* of BCC names none."""
+    found = _NO_MAP.search(output)
+    return (found[1].decode("utf-8", "replace"), found[2].decode("utf-8", "replace")) if found else None
+
+
+def loaded_btf(fds_fd: int) -> bytes:
+    """Return the BTF that BCC has loaded in this process; empty if the kernel did not accept it.
+
+    BCC does not hand it out. Its descriptor is the only one of that kind in /proc/self/fd, which *fds_fd* stands for.
+    """
+    for name in os.listdir(fds_fd):
+        try:
+            kind = os.readlink(name, dir_fd=fds_fd)
+        except OSError:
+            continue
+        if "btf" in kind and kind.startswith("anon_inode:"):
+            return btf_of(int(name))
+    return b""
+
+
+def btf_of(fd: int) -> bytes:
+    """Return the types that a descriptor of BTF stands for; raises OSError."""
+    size = _BTF_INFO.unpack_from(bpf_syscall.info(fd))[1]
+    blob = ctypes.create_string_buffer(min(size, _BTF_MAX))
+    bpf_syscall.info(fd, _BTF_INFO.pack(ctypes.addressof(blob), len(blob), 0, 0, 0, 0))
+    return blob.raw
+
+
+def _ext_info(library: ctypes.CDLL, btf: bytes) -> ExtInfo:
+    if btf:
+        for elf in object_file.jit_objects(library):
+            if (ext := object_file.section(elf, ".BTF.ext")) is not None:
+                return object_file.ext_info(ext, object_file.btf_strings(btf))
+    return ExtInfo({}, {})
+
+
+def _event_fields(lib: ctypes.CDLL, module: int, name: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the members of the events of a buffer, which BCC gives as "name#type"."""
+    count = lib.bpf_perf_event_fields(module, name)
+    texts = (lib.bpf_perf_event_field(module, name, i) for i in range(count))
+    pairs = (text.decode("utf-8", "replace").partition("#") for text in texts if text)
+    return tuple((field, kind) for field, _, kind in pairs)
+
+
+def write_tree(folder: Path, headers: Mapping[str, str], includes: Mapping[str, str]) -> None:
+    """Write the headers, and the files that the source includes with quotes; raises OSError, ValueError."""
+    for name, text in (*headers.items(), *((f"{OWN_INCLUDES}/{name}", text) for name, text in includes.items())):
+        path = folder / name
+        if ".." in path.parts:
+            raise ValueError(f"{name} leads out of the tree")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -1,0 +1,220 @@
+"""One state of a file: what was compiled from it, and what became of that in the kernel."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ebpftop.kernel import bpf_syscall
+from ebpftop.kernel.btf_types import BtfTypes
+from ebpftop.kernel.compiled import with_map_fds
+from ebpftop.kernel.defines import kernel_version
+from ebpftop.kernel.errors import BtfError, LoadError
+from ebpftop.kernel.load import maps, programs
+from ebpftop.kernel.load.attach import Link, attach_id
+from ebpftop.kernel.load.built import Built, BuiltProgram, CompileRequest, Received
+from ebpftop.kernel.load.ladder import Ladder
+from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
+from ebpftop.kernel.load.maps import OpenMap, Shapes
+from ebpftop.kernel.load.server import LoadServer
+from ebpftop.kernel.load.source import Source
+from ebpftop.kernel.load.source_lines import Lined, with_texts
+
+_MIB = 1 << 20
+
+
+@dataclass
+class Generation:
+    """What runs: maps, programs, and where they are attached."""
+
+    maps: dict[str, OpenMap]
+    shapes: dict[str, Shapes]
+    programs: list[ProgramState]
+    links: list[Link] = field(default_factory=list)
+
+    def named(self, name: str) -> ProgramState | None:
+        """Return a program by name."""
+        return next((one for one in self.programs if one.name == name), None)
+
+    def close(self, other: Generation | None) -> None:
+        """Detach and remove it all, but maps that *other* goes on with."""
+        for link in self.links:
+            link.close()
+        kept = {one.fd for one in other.maps.values()} if other else set()
+        for fd in [one.fd for one in self.programs if one.fd is not None] + [one.fd for one in self.maps.values()]:
+            if fd not in kept:
+                os.close(fd)
+        self.links.clear()
+        self.programs.clear()
+        self.maps.clear()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a file was not loaded."""
+
+    stage: Stage
+    error: str
+    remedy: str = ""
+    output: str = ""
+    compiled: str = ""
+    compile_s: float = 0.0
+    btf: bytes = b""
+    programs: tuple[ProgramState, ...] = ()
+
+    def loading(self, source: Source, generation: int) -> Loading:
+        """Return it as what an attempt came to."""
+        return Loading(
+            False,
+            generation,
+            self.stage,
+            self.error,
+            self.remedy,
+            compile_s=self.compile_s,
+            output=self.output,
+            source=source.text,
+            compiled=self.compiled,
+            btf=self.btf,
+            programs=self.programs,
+        )
+
+
+class Build:
+    """A file that was compiled; its maps are made, its programs are about to be loaded."""
+
+    def __init__(self, source: Source, text: str, received: Received, seconds: float) -> None:
+        self._source = source
+        self._text = text
+        self.built: Built = received.built
+        self._seconds = seconds
+        self._lined: Lined = with_texts(self.built, source.name, source.text.splitlines(), kernel_version())
+        try:
+            self._types = BtfTypes(self.built.btf) if self.built.btf else None
+        except BtfError:
+            self._types = None
+        self._events = {one.name: one.event_fields for one in self.built.maps}
+        self.maps: dict[str, OpenMap] = {}
+        self.shapes: dict[str, Shapes] = {}
+        for name, fd in received.map_fds.items():
+            self.maps[name] = maps.opened(name, fd, self._events[name])
+            self.shapes[name] = maps.shapes(self.maps[name], self._types)
+        received.map_fds.clear()
+        self.states: list[ProgramState] = []
+
+    @classmethod
+    def make(cls, server: LoadServer, source: Source, text: str, map_bytes_max: int) -> Build | Failure:
+        """Compile *text*, which was made of *source*."""
+        started_s = time.monotonic()
+        request = CompileRequest(source.name, text, dict(source.includes))
+        received = server.compile(request)
+        seconds = time.monotonic() - started_s
+        built = received.built
+        if built.error:
+            received.close()
+            stage: Stage = "map" if built.stage == "map" else "limit" if built.stage == "limit" else "clang"
+            return Failure(stage, built.error, built.remedy, built.output, text, seconds)
+        build = cls(source, text, received, seconds)
+        sizes = {one.name: maps.memory_bytes(one.info) for one in build.maps.values()}
+        if sum(sizes.values()) > map_bytes_max:
+            largest = max(sizes, key=sizes.__getitem__)
+            build.close(None)
+            return Failure(
+                "map",
+                f"the maps would take {sum(sizes.values()) // _MIB} MB of the kernel's memory, {largest} alone "
+                f"{sizes[largest] // _MIB} MB; at most {map_bytes_max // _MIB} MB are allowed",
+                "give it fewer entries",
+                built.output,
+                text,
+                seconds,
+            )
+        return build
+
+    def keep_maps(self, old: Generation | None) -> None:
+        """Go on with the maps of *old* that are the same."""
+        for name, one in self.maps.items():
+            before = old.maps.get(name) if old else None
+            if old is not None and before is not None:
+                kept = maps.keep(one, self.shapes[name], before, old.shapes[name])
+                self.maps[name] = kept or one
+
+    def load_programs(self, ladder: Ladder) -> dict[str, str]:
+        """Load all programs; return the functions that the kernel refused, and why."""
+        btf_fd = programs.load_btf(self._lined.btf) if self._lined.btf else None
+        try:
+            fds = {i: self.maps[one.name].fd for i, one in enumerate(self.built.maps)}
+            self.states = [self._load(one, fds, btf_fd, ladder) for one in self.built.programs]
+        finally:
+            if btf_fd is not None:
+                os.close(btf_fd)  # the programs hold it
+        return {self.function(one.name): one.reason or "" for one in self.states if one.fd is None}
+
+    def function(self, name: str) -> str:
+        """Return how the source calls the program *name*."""
+        found = self._source.program(name)
+        return found.function if found else name
+
+    def _load(self, one: BuiltProgram, fds: Mapping[int, int], btf_fd: int | None, ladder: Ladder) -> ProgramState:
+        function = self.function(one.name)
+        kind = ladder.kind(function)
+        code = with_map_fds(one.code, fds)
+        state = ProgramState(
+            one.name,
+            None,
+            programs.TYPES[kind],
+            ladder.events(function),
+            attempts=ladder.attempts(function),
+            insns=code,
+            functions=one.functions,
+            lines=self._lined.lines.get(one.name, ()),
+            raw_lines=self._lined.raw[one.name],
+        )
+        place = ladder.place(function)
+        started_s = time.monotonic()
+        try:
+            target_id = attach_id(place) if place else 0
+        except LoadError as error:
+            return replace(state, reason=str(error))
+        program = programs.Program(
+            one.name, code, one.functions, state.raw_lines, self.built.license, self.built.version
+        )
+        found = programs.load(program, kind, target_id, btf_fd)
+        seconds = time.monotonic() - started_s
+        if isinstance(found, programs.Refused):
+            return replace(state, reason=bpf_syscall.refusal(found.code), log=found.log, load_s=seconds)
+        return replace(state, fd=found.fd, reason=ladder.reason(function), log=found.log, load_s=seconds)
+
+    def generation(self) -> Generation:
+        """Return it as what is about to run, and owns maps and programs from now on."""
+        return Generation(self.maps, self.shapes, list(self.states))
+
+    def refused(self) -> Failure:
+        """Return that the kernel refused a program."""
+        names = [one.name for one in self.states if one.fd is None]
+        return self.failure("verifier", f"the kernel refused to load {', '.join(names)}")
+
+    def failure(self, stage: Stage, error: str) -> Failure:
+        """Return that something else failed, with all that is known of the programs."""
+        states = tuple(replace(one, fd=None) for one in self.states)
+        return Failure(stage, error, "", self.built.output, self._text, self._seconds, self._lined.btf, states)
+
+    def loading(self, generation: int, states: tuple[ProgramState, ...], slot_errors: Mapping[str, str]) -> Loading:
+        """Return it as what runs now."""
+        return Loading(
+            True,
+            generation,
+            compile_s=self._seconds,
+            output=self.built.output,
+            source=self._source.text,
+            compiled=self._text,
+            btf=self._lined.btf,
+            programs=states,
+            maps=tuple(self.maps),
+            kept=frozenset(name for name, one in self.maps.items() if one.kept),
+            slot_errors=slot_errors,
+        )
+
+    def close(self, old: Generation | None) -> None:
+        """Remove it all, but maps of *old*."""
+        self.generation().close(old)

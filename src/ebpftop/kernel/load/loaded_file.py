@@ -1,0 +1,208 @@
+"""A user's C file in the kernel: compiled, loaded, attached, and again each time it is saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from ebpftop.kernel import tracefs
+from ebpftop.kernel.attach import KernelFeatures
+from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.load import programs, server
+from ebpftop.kernel.load.buffers import Buffers
+from ebpftop.kernel.load.compiled_text import compiled_text
+from ebpftop.kernel.load.events import Event
+from ebpftop.kernel.load.generation import Build, Failure, Generation
+from ebpftop.kernel.load.ladder import Ladder
+from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState, RawEvent
+from ebpftop.kernel.load.maps import OpenMap
+from ebpftop.kernel.load.saved import Watch
+from ebpftop.kernel.load.server import LoadServer
+from ebpftop.kernel.load.slots import Slots
+from ebpftop.kernel.load.source import Source, SourceRefused, read
+from ebpftop.kernel.offsets import function_id, syscall_prefix
+
+MAP_BYTES_MAX = 256 << 20
+"""What the maps of a file may take of the kernel's memory, if nothing else is asked for."""
+
+_NO_EVENTS: Mapping[str, tuple[Event, ...]] = MappingProxyType({})
+
+
+def kernel_features() -> KernelFeatures:
+    """Return what decides where programs can be attached."""
+    return KernelFeatures(tracefs.find(), fentry_refusal(function_id(f"{syscall_prefix()}sys_execve")))
+
+
+class LoadedFile:
+    """One file. It is safe to use from several threads only if its owner locks it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        attach: Mapping[str, tuple[Event, ...]] = _NO_EVENTS,
+        features: KernelFeatures | None = None,
+        load_server: LoadServer | None = None,
+        map_bytes_max: int = MAP_BYTES_MAX,
+    ) -> None:
+        """Nothing is read or loaded yet. *attach*: events of functions, which win over those that the file names."""
+        self.path = path
+        self._attach = attach
+        self._features = features
+        self._server = load_server
+        self._map_bytes_max = map_bytes_max
+        self._watch = Watch(path)
+        self._ladder = Ladder()
+        self._buffers = Buffers()
+        self._slots = Slots()
+        self._now: Generation | None = None
+        self.generation = 0
+        """How often it was loaded without an error."""
+        self.loading: Loading | None = None
+        """What the last attempt came to."""
+        self.good: Loading | None = None
+        """What runs now; None if nothing does."""
+
+    @property
+    def maps(self) -> Mapping[str, OpenMap]:
+        """The maps of what runs now, by name."""
+        return self._now.maps if self._now else {}
+
+    @property
+    def programs(self) -> Mapping[str, ProgramState]:
+        """The programs of what runs now, by name."""
+        return {one.name: one for one in self.good.programs} if self.good else {}
+
+    def saved(self) -> bool:
+        """Return whether the file, or one that it includes, was saved since the last `load` began."""
+        return self._watch.has_changed()
+
+    def load(self) -> Loading:
+        """Compile, load and attach it as it is now. If that fails, what ran before runs on."""
+        started_s = time.monotonic()
+        self._watch.begin()
+        try:
+            source = read(self.path, self._attach)
+        except SourceRefused as error:
+            failed = Loading(False, self.generation, "source", error.message, error.remedy, error.line)
+            return self._done(failed, started_s)
+        self._watch.include(self.path.parent / name for name in source.includes)
+        if self._features is None:
+            self._features = kernel_features()
+        self._ladder.begin(source, self._features)
+        while (result := self._try(source)) is None:
+            pass
+        if isinstance(result, Failure):
+            result = result.loading(source, self.generation)
+        return self._done(result, started_s)
+
+    def _try(self, source: Source) -> Loading | Failure | None:
+        """Compile, load and attach it for the places that come next; None if others have to be tried."""
+        running = self._server or server.running()
+        if running is None:
+            return Failure("limit", server.GONE, server.GONE_REMEDY, "")
+        text = self._ladder.adapt(source, compiled_text)
+        build = Build.make(running, source, text, self._map_bytes_max)
+        if isinstance(build, Failure):
+            return build
+        build.keep_maps(self._now)
+        if refused := build.load_programs(self._ladder):
+            failure = build.refused()
+            build.close(self._now)
+            return None if self._ladder.climb(refused) else failure
+        return self._switch(source, build)
+
+    def _switch(self, source: Source, build: Build) -> Loading | Failure | None:
+        """Attach what was built, then detach what ran before."""
+        new = build.generation()
+        try:
+            for one in new.maps.values():
+                self._buffers.add(one)
+        except LoadError as error:
+            return self._undo(new, build.failure("map", str(error)))
+        slot_errors = self._slots.fill(source, new)
+        failed: dict[str, str] = {}
+        states = []
+        for state in new.programs:
+            function = build.function(state.name)
+            attached, reasons = self._ladder.attach(function, state.fd, new.links) if state.fd is not None else ((), ())
+            if reasons and not attached:
+                failed[function] = "; ".join(reasons)
+            states.append(replace(state, attached=attached, reason="; ".join(reasons) or state.reason))
+        if failed and self._ladder.climb(failed):
+            self._undo(new, None)
+            return None
+        for function, reason in failed.items():
+            self._ladder.fail(function, reason)
+        states = [replace(state, attempts=self._ladder.attempts(build.function(state.name))) for state in states]
+        if not any(state.attached for state in states) and any(state.events for state in states):
+            reasons = tuple(dict.fromkeys(state.reason for state in states if state.reason))
+            build.states = states
+            return self._undo(new, build.failure("attach", "; ".join(reasons)))
+        old, self._now = self._now, new
+        new.programs[:] = states
+        if old is not None:
+            old.close(new)
+        self._buffers.keep_only(new.maps.values())
+        self.generation += 1
+        return build.loading(self.generation, tuple(states), slot_errors)
+
+    def _undo(self, new: Generation, failure: Failure | None) -> Failure | None:
+        """Remove what was not to be; what ran before runs on."""
+        new.close(self._now)
+        self._buffers.keep_only(self.maps.values())
+        return failure
+
+    def _done(self, loading: Loading, started_s: float) -> Loading:
+        self.loading = replace(loading, seconds=time.monotonic() - started_s, saved=self._watch.saved)
+        if loading.ok:
+            self.good = self.loading
+        return self.loading
+
+    def events(self) -> list[RawEvent]:
+        """Return what programs wrote to perf and ring buffers since the last call."""
+        return self._buffers.read()
+
+    def lost(self) -> dict[str, int | None]:
+        """Return how many events did not fit into each buffer; None if the kernel does not count that (of rings)."""
+        return self._buffers.lost()
+
+    def write(self, name: str, key: bytes, value: bytes) -> None:
+        """Set a key of a map. Raises OSError, ValueError for a wrong size, KeyError for an unknown map."""
+        self.maps[name].write(key, value)
+
+    def delete(self, name: str, key: bytes) -> bool:
+        """Delete a key of a map; False if it was not there. Raises as `write`."""
+        return self.maps[name].delete(key)
+
+    def set_slot(self, name: str, index: int, program: str | None) -> None:
+        """Put a program of the file into a slot of an array of programs, also after later loads; None empties it.
+
+        Raises OSError, KeyError for an unknown map or program.
+        """
+        if self._now is None:
+            raise KeyError(name)
+        self._slots.set(self._now, name, index, program)
+
+    def slots(self, name: str) -> Mapping[int, str]:
+        """Return the programs in the slots of an array of programs, by name."""
+        return self._slots.of(name)
+
+    def facts(self, program: str) -> ProgramFacts:
+        """Return what the kernel says about a program. Raises OSError, KeyError."""
+        fd = self.programs[program].fd
+        if fd is None:
+            raise KeyError(program)
+        return programs.facts(fd)
+
+    def close(self) -> None:
+        """Detach and remove everything. Safe to call twice."""
+        self._buffers.close()
+        if self._now is not None:
+            self._now.close(None)
+            self._now = None
+        self.good = None

@@ -1,0 +1,231 @@
+"""The server's side: see server.py."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+from contextlib import suppress
+from functools import cache
+from typing import NoReturn
+
+import msgspec
+
+from ebpftop.kernel import bpf_syscall, capabilities
+from ebpftop.kernel.errors import BtfError
+from ebpftop.kernel.load import child, limits
+from ebpftop.kernel.load.built import Built, CompileRequest
+from ebpftop.kernel.load.headers import KernelFacts, headers_for
+from ebpftop.kernel.load.jail import Jail
+from ebpftop.kernel.stub_headers import headers as stub_headers
+from ebpftop.lifecycle import helpers
+from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
+from ebpftop.lifecycle.priority import stand_back
+
+NUMBER = struct.Struct("=Q")
+"""A message: the number of the request; what is asked or answered lies in the memory of the first descriptor."""
+NUDGE = b"."
+
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # include/uapi/linux/prctl.h
+_OUTPUT_MAX = 256 << 10
+_CAPS = {
+    capabilities.Cap.BPF,
+    capabilities.Cap.PERFMON,
+    capabilities.Cap.DAC_READ_SEARCH,
+    capabilities.Cap.SETUID,
+    capabilities.Cap.SETGID,
+    capabilities.Cap.SETPCAP,
+    capabilities.Cap.SYS_CHROOT,
+}
+"""What the server keeps: to write into its own cgroups it stays user 0. Its children give up all but the first."""
+
+_libc = ctypes.CDLL(None)
+
+
+def write_memory(data: bytes) -> int:
+    """Return a descriptor of memory that holds *data*, however long that is, and has no name."""
+    fd = os.memfd_create("ebpftop-load", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    return fd
+
+
+def read_memory(fd: int) -> bytes:
+    """Return what `write_memory` wrote."""
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
+        return file.read()
+
+
+def be_the_server(requests: socket.socket) -> NoReturn:
+    """Answer requests until the parent has ended. It keeps no file of the parent open."""
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)  # it is the parent's
+        for number in (*END_SIGNALS, signal.SIGTSTP, signal.SIGCONT):
+            signal.signal(number, signal.SIG_IGN)
+        null_fd = helpers.open_null()
+        for standard in (0, 1, 2):
+            os.dup2(null_fd, standard)
+        close_all_but({requests.fileno()})
+        _libc.prctl(_PR_SET_NAME, b"ebpftop-load", 0, 0, 0)
+        stand_back()
+        bpf_syscall.lift_memory_limit()
+        cgroups = limits.MemoryCgroups()
+        jail = Jail()
+        try:
+            capabilities.keep_only(_CAPS | capabilities.to_compile(), forked=True)
+            _serve(requests, cgroups, jail)
+        finally:
+            jail.close()
+    finally:
+        os._exit(0)
+
+
+def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail) -> None:
+    waiting = select.poll()
+    waiting.register(requests, select.POLLIN)
+    while True:
+        waiting.poll()  # not in recv(2): see helpers.receive
+        message, fds, _, _ = socket.recv_fds(requests, 64, 1)
+        if not message:
+            return
+        if not fds:  # a nudge
+            continue
+        (number,) = NUMBER.unpack(message)
+        request = msgspec.msgpack.decode(read_memory(fds[0]), type=CompileRequest)
+        os.close(fds[0])
+        if not _compile(requests, number, request, cgroups, jail, _warm_up()):
+            return
+
+
+@cache
+def _warm_up() -> KernelFacts | None:
+    """Import and read what a child needs, once; None if the kernel does not describe itself."""
+    try:
+        from ebpftop.kernel import bcc_compiler  # noqa: F401  # loads LLVM: children do not wait for it
+
+        facts = KernelFacts.read()
+    except (ImportError, BtfError, OSError):
+        return None
+    gc.freeze()  # a child that collects would copy it
+    return facts
+
+
+def _compile(
+    requests: socket.socket,
+    number: int,
+    request: CompileRequest,
+    cgroups: limits.MemoryCgroups,
+    jail: Jail,
+    facts: KernelFacts | None,
+) -> bool:
+    """Let a child compile, and answer if it did not; return False if ebpftop has ended."""
+    cgroup = cgroups.make(str(os.getpid()))
+    output_fd = os.memfd_create("ebpftop-output", os.MFD_CLOEXEC)
+    pid = helpers.fork_worker()
+    if pid == 0:
+        _be_the_child(requests, number, request, cgroup, jail, output_fd, facts)
+    try:
+        late, gone = _wait(pid, requests)
+        status = os.waitpid(pid, 0)[1]
+        if status and not gone:
+            out_of_memory = cgroup is not None and cgroup.had_to_kill()
+            error = limits.reason(status, late=late, out_of_memory=out_of_memory)
+            output = _read_output(output_fd)
+            # LLVM ends its process for some errors of the source, such as too large a stack, and says so.
+            stage = "clang" if os.WIFEXITED(status) and "error" in output else "limit"
+            _answer(requests, number, Built(error=error, stage=stage, output=output), [])
+        return not gone
+    finally:
+        os.close(output_fd)
+        jail.empty()
+        if cgroup is not None:
+            cgroup.remove()
+
+
+def _wait(pid: int, requests: socket.socket) -> tuple[bool, bool]:
+    """Wait for the end of a child; end it if it is late (True, False) or if ebpftop has ended (False, True)."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        waiting = select.poll()
+        waiting.register(pidfd, select.POLLIN)
+        waiting.register(requests, 0)  # only its end: the next request may be there already
+        ready = {fd for fd, _ in waiting.poll(limits.WALL_S * 1000)}
+        if pidfd in ready:
+            return False, False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return not ready, bool(ready)
+    finally:
+        os.close(pidfd)
+
+
+def _be_the_child(
+    requests: socket.socket,
+    number: int,
+    request: CompileRequest,
+    cgroup: limits.MemoryCgroup | None,
+    jail: Jail,
+    output_fd: int,
+    facts: KernelFacts | None,
+) -> NoReturn:
+    status = 1
+    try:
+        _end_with_parent()
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+        for standard in (1, 2):
+            os.dup2(output_fd, standard)
+        if cgroup is not None:
+            with suppress(OSError):
+                cgroup.join()
+        limits.restrict()
+        headers = stub_headers() if facts is None else _headers(request, facts)
+        fds_fd = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        tree = jail.enter(lambda folder: child.write_tree(folder, headers, request.includes))
+        _end_with_parent()  # a change of the user resets it
+        built, fds = child.compile_source(request, tree, fds_fd)
+        _answer(requests, number, _explained(built, output_fd), fds)
+        status = 0
+    except Exception as error:  # noqa: BLE001  # whatever it is: somebody waits for the reason
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(status)
+
+
+def _headers(request: CompileRequest, facts: KernelFacts) -> dict[str, str]:
+    text = "\n".join((request.text, *request.includes.values()))
+    return headers_for(text, facts, own=request.includes.keys())
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _explained(built: Built, output_fd: int) -> Built:
+    """Return *built* with what was written meanwhile, and with what that says."""
+    output = _read_output(output_fd)
+    if built.error and (found := child.failed_map(output.encode())) is not None:
+        name, why = found
+        error = f"the kernel refused to make the map {name}: {why}"
+        remedy = ""
+        if why in (os.strerror(errno.ENOMEM), os.strerror(errno.E2BIG), os.strerror(errno.EPERM)):
+            error = f"the map {name} is too large: {why}"
+            remedy = "give it fewer entries"
+        return msgspec.structs.replace(built, stage="map", error=error, remedy=remedy, output=output)
+    return msgspec.structs.replace(built, output=output)
+
+
+def _read_output(fd: int) -> str:
+    return os.pread(fd, _OUTPUT_MAX, 0).decode("utf-8", "replace")
+
+
+def _answer(requests: socket.socket, number: int, built: Built, map_fds: list[int]) -> None:
+    fd = write_memory(msgspec.msgpack.encode(built))
+    with suppress(BrokenPipeError):
+        socket.send_fds(requests, [NUMBER.pack(number)], [fd, *map_fds])
+    os.close(fd)

@@ -1,0 +1,248 @@
+"""What a hostile C file, and a killed process, do to the compiler of the workbench: nothing to anybody else."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel.load import limits
+from ebpftop.kernel.load.built import Built, CompileRequest
+from ebpftop.kernel.load.server import LoadServer
+from tests.kernel.loading_support import File, needs_root, needs_tracefs
+
+pytestmark = [needs_root, pytest.mark.guest]
+
+SMALL = "BPF_HASH(counts, u32, u64);\nint f(void *ctx) { return 0; }\n"
+# Sums of 2^40 terms.
+BOMB = "#define A0 x\n" + "".join(f"#define A{i} A{i - 1}+A{i - 1}\n" for i in range(1, 41))
+ENDLESS = BOMB + "int f(void *ctx) { int x = 1; return A40; }\n"
+# Empty, but expanded 2^59 times.
+SLOW = "#define C0\n" + "".join(f"#define C{i} C{i - 1} C{i - 1}\n" for i in range(1, 60))
+SLOW += "int f(void *ctx) { C59 return 0; }\n"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[LoadServer]:
+    server = LoadServer()
+    yield server
+    server.close()
+
+
+def compiled(running: LoadServer, text: str, **includes: str) -> Built:
+    received = running.compile(CompileRequest("hello.c", text, {f"{name}.h": what for name, what in includes.items()}))
+    received.close()
+    return received.built
+
+
+def goes_on(running: LoadServer) -> bool:
+    return compiled(running, SMALL).error == ""
+
+
+def test_a_file_that_includes_itself(running: LoadServer) -> None:
+    built = compiled(running, '#include "own.h"\n' + SMALL, own='#include "own.h"\n')
+    assert built.stage == "clang"
+    assert "include nested too deeply" in built.output
+    assert goes_on(running)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("text", [ENDLESS, SLOW], ids=["memory", "time"])
+def test_an_endless_compilation_is_ended(running: LoadServer, text: str) -> None:
+    started_s = time.monotonic()
+    built = compiled(running, text)
+    assert built.error
+    assert re.search(r"memory|CPU time|within|gave up|clang|BPF module", built.error), built
+    assert time.monotonic() - started_s < 60
+    assert goes_on(running)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/shadow", "/etc/hostname", "/proc/self/environ", "../../../etc/passwd", "/proc/1/cmdline"]
+)
+@pytest.mark.parametrize("form", ['#include "{}"\n', "#include <{}>\n", "#define F <{}>\n#include F\n"])
+def test_no_file_of_the_machine_is_read(running: LoadServer, path: str, form: str) -> None:
+    built = compiled(running, form.format(path) + SMALL)
+    assert built.stage == "clang"
+    assert re.search("file not found|Operation not permitted|cannot open", built.output), built.output
+    assert "root" not in built.output.replace(path, "")
+
+
+def test_files_that_are_included_are_those_that_came_with_it(running: LoadServer) -> None:
+    assert (
+        compiled(running, '#include "own.h"\nint f(void *ctx) { return VALUE; }\n', own="#define VALUE 7\n").error == ""
+    )
+    assert compiled(running, '#include "own.h"\nint f(void *ctx) { return VALUE; }\n').stage == "clang"
+
+
+def test_an_include_cannot_lead_out_of_the_tree(running: LoadServer) -> None:
+    received = running.compile(CompileRequest("hello.c", SMALL, {"../../../../tmp/x.h": ""}))
+    assert "leads out" in received.built.output
+    assert goes_on(running)
+
+
+@pytest.mark.parametrize("entries", ["1 << 30", "1 << 27"])
+def test_a_map_that_is_too_large_is_refused(running: LoadServer, entries: str) -> None:
+    built = compiled(running, f"BPF_ARRAY(huge, u64, {entries});\nint f(void *ctx) {{ return 0; }}\n")
+    if limits.MemoryCgroups().make("test") is None:
+        pytest.skip("no memory cgroup can be made here")
+    limits.MemoryCgroups()
+    assert built.stage == "map"
+    assert "huge" in built.error
+    assert "too large" in built.error
+    assert goes_on(running)
+
+
+@needs_tracefs
+def test_maps_that_are_larger_than_allowed_are_refused_with_their_size(running: LoadServer, tmp_path: Path) -> None:
+    file = File(tmp_path, running)
+    text = "BPF_ARRAY(large, u64, 1 << 22);\nRAW_TRACEPOINT_PROBE(sched_process_exec) { return 0; }\n"
+    assert file.load(text).ok
+    file.file.close()
+    file.file._map_bytes_max = 1 << 20
+    loading = file.load(text)
+    assert (loading.ok, loading.stage) == (False, "map")
+    assert "large alone 32 MB; at most 1 MB are allowed" in loading.error
+    assert loading.remedy
+
+
+def test_a_stack_that_is_too_deep_is_an_error_of_the_file(running: LoadServer) -> None:
+    text = "int f(void *ctx) { char a[600] = {}; bpf_probe_read_kernel(a, 600, ctx); return a[9]; }\n"
+    built = compiled(running, text)
+    assert built.stage == "clang"
+    assert "stack" in built.output
+    assert goes_on(running)
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb.c", 'with"quote.c', "back\\slash.c", "new\nline.c", "ünï.c", "%s%n.c"])
+@needs_tracefs
+def test_names_with_escapes(running: LoadServer, tmp_path: Path, name: str) -> None:
+    file = File(tmp_path, running, name)
+    text = "RAW_TRACEPOINT_PROBE(sched_process_exec) {\n    return bpf_get_smp_processor_id();\n}\n"
+    loading = file.load(text)
+    assert loading.ok, loading
+    assert any(line.line == 2 for line in loading.programs[0].lines)
+    failed = file.load(text.replace("bpf_", "no_"))
+    assert failed.stage == "clang"
+    assert "\x1b" not in failed.output
+    file.file.close()
+
+
+def test_messages_without_end_are_cut(running: LoadServer) -> None:
+    built = compiled(running, "\n".join(f'#warning "{i} {"x" * 400}"' for i in range(20_000)) + "\n" + SMALL)
+    assert len(built.output) <= 1 << 18
+    assert goes_on(running)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def child_of(running: LoadServer) -> int:
+    assert running.helper_pid is not None
+    until_s = time.monotonic() + 60
+    while not (found := children_of(running.helper_pid)):
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
+    return found[0]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_until_gone(pid: int) -> None:
+    until_s = time.monotonic() + 60
+    while not is_gone(pid):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+
+
+def test_a_child_that_is_killed_is_an_error_of_the_compilation() -> None:
+    running = LoadServer()
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(compiled, running, ENDLESS)
+            os.kill(child_of(running), signal.SIGKILL)
+            built = asked.result()
+        assert (built.stage, built.error) == ("limit", "the compiler crashed (SIGKILL)")
+        assert goes_on(running)
+    finally:
+        running.close()
+
+
+def test_a_server_that_is_killed_takes_its_child_along_and_is_an_error() -> None:
+    running = LoadServer()
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(compiled, running, ENDLESS)
+            child = child_of(running)
+            assert running.helper_pid is not None
+            os.kill(running.helper_pid, signal.SIGKILL)
+            built = asked.result()
+        assert (built.stage, built.error) == ("limit", "the process that compiles has ended")
+        assert built.remedy
+        wait_until_gone(child)
+        assert compiled(running, SMALL).error == "the process that compiles has ended"
+    finally:
+        running.close()
+
+
+def test_closing_ends_what_is_being_compiled() -> None:
+    running = LoadServer()
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(compiled, running, ENDLESS)
+        child = child_of(running)
+        running.close()
+        assert asked.result().stage == "limit"
+    wait_until_gone(child)
+    assert left_over() == []
+
+
+def left_over() -> list[Path]:
+    place = limits.MemoryCgroups()._place
+    return list(place.folder.glob("ebpftop-load-*")) if place else []
+
+
+KILLED = """\
+import os, signal, sys, threading
+from ebpftop.kernel.load.built import CompileRequest
+from ebpftop.kernel.load.server import LoadServer
+running = LoadServer()
+print(running.helper_pid, flush=True)
+running.compile(CompileRequest("hello.c", sys.argv[1]))
+"""
+
+
+def test_if_ebpftop_is_killed_server_and_child_end_and_leave_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, ENDLESS], stdout=subprocess.PIPE, text=True) as ebpftop:
+        assert ebpftop.stdout is not None
+        server = int(ebpftop.stdout.readline())
+        until_s = time.monotonic() + 60
+        while not (children := children_of(server)):
+            assert time.monotonic() < until_s
+            time.sleep(0.005)
+        ebpftop.kill()
+    for pid in (server, *children):
+        wait_until_gone(pid)
+    assert left_over() == []
+
+
+def test_the_server_and_its_children_have_few_rights(running: LoadServer) -> None:
+    assert goes_on(running)
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{running.helper_pid}/status").read_text().splitlines())
+    kept = int(status["CapPrm"], 16)
+    assert not kept >> 21 & 1, "CAP_SYS_ADMIN"
+    assert not kept >> 1 & 1, "CAP_DAC_OVERRIDE"
+    assert status["NoNewPrivs"] == "1"
