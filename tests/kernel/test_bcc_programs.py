@@ -15,7 +15,7 @@ from tests.kernel.bcc_child import compile_with
 TOOLS = (
     "biosnoop",
     "filetop",
-    "tcpdrop",
+    "tcptop",
     "runqlat",
     "slabratetop",
     "offcputime",
