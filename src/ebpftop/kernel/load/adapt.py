@@ -3,13 +3,6 @@
 A file for BCC is written for kprobes: arguments behind the context, PT_REGS_PARM1(ctx), PT_REGS_RC(ctx). For a kernel
 without them these places are rewritten, each on its own line, so that lines keep their numbers. What is not mentioned
 here is as BCC makes it.
-
-What a context holds, in words of 64 bits:
-
-- fentry, fexit: the arguments of the function, behind them what it returns (as BPF_PROG of libbpf has it)
-- tracepoint syscalls:sys_enter_*: word 1 is the number, from word 2 on the arguments; sys_exit_*: word 2 is the result
-- raw tracepoint sys_enter: the registers, the number; sys_exit: the registers, the result
-- a system call's own function (__x64_sys_*): its first argument are the registers of the call
 """
 
 from __future__ import annotations
@@ -19,53 +12,25 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, TypeAlias
 
-from ebpftop.kernel.load.c_text import CText, Function
+from ebpftop.kernel.load.c_text import Function
+from ebpftop.kernel.load.contexts import ARGUMENTS_MAX, PREAMBLE, Context, Kind, NotAdaptable
+from ebpftop.kernel.load.register_edits import Edit, reads_registers, register_edits
 from ebpftop.kernel.load.source import ProgramSource, Source
 from ebpftop.syscalls import abi
 
-Kind: TypeAlias = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
+__all__ = ("PREAMBLE", "Compat", "Kind", "NotAdaptable", "adapted", "is_changed")
 
-PREAMBLE = """\
-#define __EB_WORD(ctx, n) (((unsigned long *)(ctx))[n])
-#define __EB_READ(from) \\
-	({ unsigned long __eb_v = 0; bpf_probe_read_kernel(&__eb_v, sizeof(__eb_v), (from)); __eb_v; })
-#define __EB_REGS(regs) ((struct pt_regs *)(unsigned long)(regs))
-#if defined(bpf_target_x86)
-#define __EB_ARG1(regs) __EB_READ(&__EB_REGS(regs)->di)
-#define __EB_ARG2(regs) __EB_READ(&__EB_REGS(regs)->si)
-#define __EB_ARG3(regs) __EB_READ(&__EB_REGS(regs)->dx)
-#define __EB_ARG4(regs) __EB_READ(&__EB_REGS(regs)->r10)
-#define __EB_ARG5(regs) __EB_READ(&__EB_REGS(regs)->r8)
-#define __EB_ARG6(regs) __EB_READ(&__EB_REGS(regs)->r9)
-#define __EB_NR(regs) __EB_READ(&__EB_REGS(regs)->orig_ax)
-#define __EB_FIRST(ctx) (((struct pt_regs *)(ctx))->di)
-#elif defined(bpf_target_arm64)
-#define __EB_ARG1(regs) __EB_READ(&__EB_REGS(regs)->regs[0])
-#define __EB_ARG2(regs) __EB_READ(&__EB_REGS(regs)->regs[1])
-#define __EB_ARG3(regs) __EB_READ(&__EB_REGS(regs)->regs[2])
-#define __EB_ARG4(regs) __EB_READ(&__EB_REGS(regs)->regs[3])
-#define __EB_ARG5(regs) __EB_READ(&__EB_REGS(regs)->regs[4])
-#define __EB_ARG6(regs) __EB_READ(&__EB_REGS(regs)->regs[5])
-#define __EB_NR(regs) (unsigned int)__EB_READ(&__EB_REGS(regs)->syscallno)
-#define __EB_FIRST(ctx) (((struct pt_regs *)(ctx))->regs[0])
-#endif
-"""
-"""What adapted programs use. Put before the first line of a text that `adapted` changed."""
-
-_PARAMETER = re.compile(r"\bPT_REGS_PARM([1-6])(?:_SYSCALL)?\s*\(\s*(\w+)\s*\)")
-_RESULT = re.compile(r"\bPT_REGS_RC\s*\(\s*(\w+)\s*\)")
-_REGISTERS = re.compile(r"\bPT_REGS_\w+\s*\(")
-_CALLS = frozenset(("syscall", "syscall_exit"))
-_ENTRIES = frozenset(("syscall", "kprobe", "fentry"))
-# BCC itself takes the arguments of these from the registers of the call (src/cc/frontends/clang/b_frontend_action.cc).
-_BY_BCC = ("syscall__", "kprobe____x64_sys_")
 _NO_NUMBERS: Mapping[str, int] = MappingProxyType({})
-
-
-class NotAdaptable(Exception):
-    """A program that cannot be made into one of that kind; the text says why."""
+_ADAPTED = frozenset(("syscall", "syscall_exit", "kprobe", "kretprobe", "fentry", "fexit"))
+"""The events for which a program may be made into one of another kind."""
+_CALLS = ("syscall", "syscall_exit")
+_PROBES = ("kprobe", "kretprobe")
+_OF_FUNCTIONS = (*_PROBES, "fentry", "fexit")
+_MACRO_STYLES = ("tracepoint", "raw_tracepoint", "fentry", "fexit", "lsm")
+_WORDS = "__eb_ctx"
+"""The name of a context as words, in a program that is no kprobe."""
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +39,6 @@ class Compat:
 
     offset: int
     mask: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    begin: int
-    end: int
-    text: str
 
 
 def adapted(
@@ -93,17 +51,30 @@ def adapted(
     """Return the text of *source*, in which each program of *choice* is one of that kind. Lines stay what they are.
 
     *counts*: of a program at the return of a kernel function by fexit, how many arguments that function has. *compat*
-    lets a program at a raw tracepoint pass over 32-bit calls, whose numbers mean other calls. Raises NotAdaptable.
+    lets a program at a raw tracepoint pass over 32-bit calls, whose numbers mean other calls. A program that hangs
+    nowhere becomes what those are that may call it. Raises NotAdaptable.
     """
-    edits: list[_Edit] = []
-    for program in source.programs:
-        if (kind := choice.get(program.function)) is not None and _is_to_change(program, kind):
-            edits += _program_edits(source, program, kind, counts.get(program.function), compat)
-    kinds = {kind for program in source.programs if (kind := choice.get(program.function)) and program.events}
-    if edits and len(kinds) == 1:
-        edits += _helper_edits(source, kinds.pop(), counts)
+    contexts: dict[str, Context | None] = {}
+    edits: list[Edit] = []
+    function = ""
+    try:
+        for program in source.programs:
+            if program.events and (function := program.function) in choice:
+                contexts[function] = _context(program, choice[function], counts.get(function))
+        hung = tuple(contexts)
+        for program in source.programs:
+            if not program.events:
+                contexts[program.function] = _of_callers(program, {contexts[one] for one in hung})
+        for program in source.programs:
+            if (context := contexts.get(program.function)) is not None:
+                # It is a place that is refused, and only those that hang at one have another.
+                function = program.function if program.events else hung[0]
+                edits += _program_edits(source, program, context, compat)
+                edits += _helper_edits(source, program, context, contexts)
+    except NotAdaptable as error:
+        raise NotAdaptable(str(error), function) from error
     text = source.text
-    for edit in sorted(edits, key=lambda edit: edit.begin, reverse=True):
+    for edit in sorted(set(edits), key=lambda edit: edit.begin, reverse=True):
         lines = text.count("\n", edit.begin, edit.end)
         text = text[: edit.begin] + edit.text + "\n" * lines + text[edit.end :]
     return text
@@ -114,128 +85,171 @@ def is_changed(source: Source, text: str) -> bool:
     return text != source.text
 
 
-def _is_to_change(program: ProgramSource, kind: Kind) -> bool:
-    """Whether what BCC makes of the program is not right for *kind*."""
-    if not program.events:
-        return False
-    kinds = {event.kind for event in program.events}
-    if program.style in ("tracepoint", "raw_tracepoint", "fentry", "fexit", "lsm"):
+def _context(program: ProgramSource, kind: Kind, count: int | None) -> Context | None:
+    """Return what *program* finds as one of *kind*; None if what BCC makes of it is right. Raises NotAdaptable."""
+    if program.style in _MACRO_STYLES:
         if kind != program.style:
             raise NotAdaptable(f"{program.function} is written for {program.style}")
-        return False
-    if kinds <= {"tracepoint", "raw_tracepoint", "uprobe", "uretprobe", "profile", "software", "hardware"}:
-        return False
-    if len(kinds) > 1:
-        raise NotAdaptable(f"{program.function} hangs at events of more than one kind")
-    if kind in ("kprobe", "kretprobe"):
-        return kinds == {"syscall"} and not program.function.startswith(_BY_BCC) and _has_arguments(program)
-    return True
+        return None
+    events = {event.kind for event in program.events}
+    if events & _ADAPTED:
+        if len(events) > 1:
+            # One kprobe may be at several kinds of functions, if it reads nothing of its context.
+            if kind in _PROBES and len(program.written.arguments) < 2:
+                return None
+            raise NotAdaptable(f"{program.function} hangs at events of different kinds")
+        event = events.pop()
+        if event not in _CALLS and kind not in _OF_FUNCTIONS:
+            raise NotAdaptable(f"a kernel function cannot be seen by a {kind}")
+        return Context(event, kind, count)
+    if len(program.written.arguments) > 1 and kind in ("tracepoint", "raw_tracepoint", "perf"):
+        raise NotAdaptable(f"{program.function} has arguments behind its context, which a {kind} does not pass")
+    return None
 
 
-def _has_arguments(program: ProgramSource) -> bool:
-    # One that its name attaches finds what BCC lets it find.
-    return not program.from_name or len(program.written.arguments) > 1
+def _of_callers(program: ProgramSource, callers: set[Context | None]) -> Context | None:
+    """Return the context of a program that hangs nowhere: that of all that do, if they have the same."""
+    if program.events or program.style in _MACRO_STYLES or len(callers) != 1:
+        return None
+    return next(iter(callers))
 
 
-def _program_edits(
-    source: Source, program: ProgramSource, kind: Kind, count: int | None, compat: Compat | None
-) -> Iterator[_Edit]:
-    function, event = program.written, program.events[0].kind
-    context = _context_name(function)
-    values = _Values(event, kind, count)
-    assigned = "".join(
-        f" {_declaration(argument)} = ({_type(argument)}){values.argument(number, context)};"
-        for number, argument in enumerate(function.arguments[1:], 1)
-    )
-    first = " ".join(function.parameters.split(",")[0].split()) or "void"
-    keeps_type = kind in ("kprobe", "kretprobe") and first != "void"
-    head = f"({first if keeps_type else f'void *{context}'})"
-    gate = _gate(program, context, compat) if kind == "raw_tracepoint" else ""
-    close = source.text.rindex(")", function.paren_at, function.open_at)
-    yield _Edit(function.paren_at, close + 1, head)
-    yield _Edit(function.open_at, function.open_at + 1, "{" + gate + assigned)
-    yield from _body_edits(source.c, function, values)
-
-
-def _helper_edits(source: Source, kind: Kind, counts: Mapping[str, int]) -> Iterator[_Edit]:
-    """Change the functions that programs call with their context, where all programs are of one kind."""
-    events = {event.kind for program in source.programs for event in program.events}
-    if len(events) != 1 or kind in ("kprobe", "kretprobe"):
+def _program_edits(source: Source, program: ProgramSource, context: Context, compat: Compat | None) -> Iterator[Edit]:
+    function, name = program.written, _context_name(program.written)
+    _check_context(source, function, name, context)
+    if _is_right_by_bcc(context):
         return
-    values = _Values(events.pop(), kind, next(iter(counts.values()), None))
-    for function in source.c.functions:
-        if function.is_static and _REGISTERS.search(source.c.code, function.open_at, function.close_at):
-            yield from _body_edits(source.c, function, values)
+    is_kprobe = context.kind == "kprobe"
+    words = name if is_kprobe else _WORDS
+    used: set[int] = set()
+
+    def argument(number: int) -> str:
+        used.add(number)
+        return f"(unsigned long)__eb_a{number}"
+
+    yield from register_edits(
+        source.c, function, context, name, is_wrapper=program.from_name and context.is_call, argument=argument
+    )
+    before = _gate(program, words, compat) if context.kind == "raw_tracepoint" and program.events else ""
+    mentioned = _mentioned(source, function)
+    for number, declared in enumerate(function.arguments[1:], 1):
+        kind, variable = _parts(declared)
+        if variable in mentioned:
+            before += _assigned(kind, variable, number, words, context)
+    for number in sorted(used):
+        before += _assigned("void *", f"__eb_a{number}", number, words, context)
+    if not before and len(function.arguments) < 2:
+        return
+    first = _first_parameter(function, name)
+    if is_kprobe:
+        head = f"(struct pt_regs *{name})"
+    else:
+        head = f"(struct bpf_raw_tracepoint_args *{_WORDS})"
+        before = f" {first} = (void *){_WORDS};{before}"
+    yield Edit(function.paren_at, _closing(source.c.code, function.paren_at) + 1, head)
+    yield Edit(function.open_at, function.open_at + 1, "{" + before)
 
 
-def _body_edits(c: CText, function: Function, values: _Values) -> Iterator[_Edit]:
-    for match in _PARAMETER.finditer(c.code, function.open_at, function.close_at):
-        yield _Edit(match.start(), match.end(), f"({values.argument(int(match[1]), match[2])})")
-    if values.has_result:
-        for match in _RESULT.finditer(c.code, function.open_at, function.close_at):
-            yield _Edit(match.start(), match.end(), f"((long){values.result(match[1])})")
+def _mentioned(source: Source, function: Function) -> frozenset[str]:
+    """Return all words that *function* may use, also by a macro."""
+    c = source.c
+    parts = [c.code[function.open_at : function.close_at], *(c.bare[begin:end] for _, begin, end in c.directives)]
+    return frozenset(word for part in parts for word in _WORD.findall(part))
 
 
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """Where the context of a program at *event* has arguments and results, if the program is of *kind*."""
-
-    event: str
-    kind: Kind
-    count: int | None
-
-    @property
-    def has_result(self) -> bool:
-        return self.kind not in ("kprobe", "kretprobe")
-
-    def argument(self, number: int, context: str) -> str:
-        """Return the *number*-th argument, from 1. Raises NotAdaptable."""
-        if self.event not in _ENTRIES:
-            raise NotAdaptable("the arguments are not known where it returns")
-        if self.event in _CALLS:
-            if self.kind == "tracepoint":
-                return f"__EB_WORD({context}, {number + 1})"
-            registers = f"__EB_FIRST({context})" if self.kind == "kprobe" else f"__EB_WORD({context}, 0)"
-            return f"__EB_ARG{number}({registers})"
-        if self.kind == "fentry":
-            return f"__EB_WORD({context}, {number - 1})"
-        raise NotAdaptable(f"a kernel function cannot be seen by a {self.kind}")
-
-    def result(self, context: str) -> str:
-        """Return what was returned. Raises NotAdaptable."""
-        if self.event in _ENTRIES:
-            raise NotAdaptable("nothing was returned yet where it enters")
-        if self.event in _CALLS:
-            at = {"fexit": 1, "raw_tracepoint": 1, "tracepoint": 2}.get(self.kind)
-        else:
-            at = self.count if self.kind == "fexit" else None
-        if at is None:
-            raise NotAdaptable(f"what it returns cannot be seen by a {self.kind}")
-        return f"__EB_WORD({context}, {at})"
+def _is_right_by_bcc(context: Context) -> bool:
+    """Whether it is a kprobe, as BCC has it. Of system calls BCC knows only some, by their functions' names."""
+    return context.kind in _PROBES and context.event != "syscall"
 
 
-def _gate(program: ProgramSource, context: str, compat: Compat | None) -> str:
+def _closing(code: str, open_at: int) -> int:
+    """Return the offset of the parenthesis that closes the one at *open_at*."""
+    depth = 0
+    for at in range(open_at, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[at], 0)
+        if depth == 0:
+            return at
+    raise NotAdaptable("its parameters cannot be read")
+
+
+def _check_context(source: Source, function: Function, name: str, context: Context) -> None:
+    """Raise NotAdaptable if the function reads its context as something else than a *context* of that kind."""
+    if not re.compile(rf"\b{name}\s*->").search(source.c.code, function.open_at, function.close_at):
+        return
+    words = _WORD.findall(function.arguments[0])
+    if "pt_regs" in words:
+        if context.kind not in _PROBES:
+            raise NotAdaptable(f"{name}->.. are registers, which only a kprobe has")
+    elif "bpf_raw_tracepoint_args" in words:
+        if context.kind != "raw_tracepoint":
+            raise NotAdaptable(f"its context is that of a raw tracepoint, not of a {context.kind}")
+    elif context.kind != "tracepoint":
+        raise NotAdaptable(f"its context is not that of a {context.kind}")
+
+
+def _helper_edits(
+    source: Source, program: ProgramSource, context: Context, contexts: Mapping[str, Context | None]
+) -> Iterator[Edit]:
+    """Change the functions that *program* calls with its context. Raises NotAdaptable if others call them otherwise."""
+    if _is_right_by_bcc(context):
+        return
+    for helper in _called(source, program.written):
+        if any(helper == one.written for one in source.programs) or not reads_registers(source.c, helper):
+            continue
+        for argument in helper.arguments:
+            name = _WORD.findall(argument)[-1] if _WORD.search(argument) else ""
+            found = list(register_edits(source.c, helper, context, name)) if name else []
+            if not found:
+                continue
+            for other in source.programs:
+                is_other = contexts.get(other.function, context) != context
+                if is_other and helper in _called(source, other.written):
+                    raise NotAdaptable(
+                        f"{helper.name}, which reads registers, serves {other.function} too, which hangs elsewhere"
+                    )
+            yield from found
+
+
+def _called(source: Source, function: Function) -> list[Function]:
+    """Return the functions of the file that *function* calls, and those that these call."""
+    named = {one.name: one for one in source.c.functions if one.name != function.name}
+    found: dict[str, Function] = {}
+    waiting = [function]
+    while waiting:
+        one = waiting.pop()
+        for word in _WORD.findall(source.c.code, one.open_at, one.close_at):
+            if word in named and word not in found:
+                found[word] = named[word]
+                waiting.append(named[word])
+    return list(found.values())
+
+
+def _gate(program: ProgramSource, name: str, compat: Compat | None) -> str:
     """Return what leaves a program at a raw tracepoint of all calls, unless the call is one of its own."""
-    native = abi.native_abi(platform.machine())
-    known = abi.numbers(native)
+    context = Context(program.events[0].kind, "raw_tracepoint")
+    known = abi.numbers(abi.native_abi(platform.machine()))
     numbers = sorted({known[event.target[0]] for event in program.events if event.target[0] in known})
     if not numbers:
         names = ", ".join(event.target[0] for event in program.events)
         raise NotAdaptable(f"{platform.machine()} has no system call {names}")
-    returns = program.events[0].kind == "syscall_exit"
-    number = f"__EB_NR(__EB_WORD({context}, 0))" if returns else f"__EB_WORD({context}, 1)"
-    gate = f" unsigned long __eb_nr = {number};"
-    gate += f" if ({' && '.join(f'__eb_nr != {one}' for one in numbers)}) return 0;"
+    left = "return;" if re.search(r"\bvoid\s*\Z", program.written.before) else "return 0;"
+    code = f" unsigned long __eb_nr = {context.call_number(name)};"
+    code += f" if ({' && '.join(f'__eb_nr != {one}' for one in numbers)}) {left}"
     if compat is not None:
         task = f"(char *)bpf_get_current_task() + {compat.offset}"
-        gate += f" if ((unsigned int)__EB_READ({task}) & {compat.mask:#x}u) return 0;"
-    return gate
+        code += f" if ((unsigned int)__EB_READ({task}) & {compat.mask:#x}u) {left}"
+    return code
 
 
 def _context_name(function: Function) -> str:
     arguments = function.arguments
     found = re.search(r"(\w+)\s*\Z", arguments[0]) if arguments else None
-    return found[1] if found and found[1] != "void" else "ctx"
+    return found[1] if found and found[1] not in ("void", "pt_regs") else "__eb_none"
+
+
+def _first_parameter(function: Function, name: str) -> str:
+    first = " ".join(function.arguments[0].split()) if function.arguments else ""
+    return first if re.search(rf"\*\s*{name}\Z", first) else f"void *{name}"
 
 
 _ARGUMENT = re.compile(r"(?P<type>.*?)(?P<name>[A-Za-z_]\w*)\s*(?P<array>(?:\[[^]]*\])*)\Z", re.DOTALL)
@@ -246,13 +260,15 @@ def _parts(argument: str) -> tuple[str, str]:
     found = _ARGUMENT.match(argument)
     if found is None or not found["type"].strip() or "(" in argument:
         raise NotAdaptable(f"the argument {' '.join(argument.split())!r} cannot be read")
-    return " ".join(found["type"].split()) + (" *" if found["array"] else ""), found["name"]
+    kind = re.sub(r"\s*\bconst\Z", "", " ".join(found["type"].split()))
+    return kind + (" *" if found["array"] else ""), found["name"]
 
 
-def _type(argument: str) -> str:
-    return re.sub(r"\s*\bconst\Z", "", _parts(argument)[0])
-
-
-def _declaration(argument: str) -> str:
-    kind, name = _parts(argument)
-    return f"{kind} {name}"
+def _assigned(kind: str, variable: str, number: int, name: str, context: Context) -> str:
+    """Return the declaration of an argument as a variable, which gets its value. Raises NotAdaptable."""
+    if number > ARGUMENTS_MAX:
+        raise NotAdaptable(f"at most {ARGUMENTS_MAX} arguments are in registers")
+    value = context.argument(number, name)
+    # The first value of a pointer is not used: it shows BCC where the pointer comes from.
+    origin = f" {variable} = ({kind}){context.anything(name)};" if "*" in kind else ""
+    return f" {kind}{origin or f' {variable};'} {variable} = ({kind}){value};"

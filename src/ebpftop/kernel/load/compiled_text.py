@@ -44,13 +44,15 @@ def _counts(source: Source, choice: Mapping[str, str]) -> dict[str, int]:
 
 @cache
 def _argument_count(function: str) -> int | None:
-    """Return how many arguments a kernel function has; None if the kernel does not describe it."""
+    """Return how many words the arguments of a kernel function are; None if the kernel does not describe it."""
     try:
         types = BtfTypes(btf.of_running_kernel())
     except BtfError:
         return None
-    number = types.find(Kind.FUNC, function)
-    return None if number is None else len(types.type(types.type(number).target).members)
+    if (number := types.find(Kind.FUNC, function)) is None:
+        return None
+    # A struct of up to 16 bytes is passed in two registers.
+    return sum(max(1, -(-types.size_of(one.type_id) // 8)) for one in types.type(types.type(number).target).members)
 
 
 @cache

@@ -16,11 +16,9 @@ from ebpftop.kernel.load.source import ProgramSource, Source
 
 # Of a program that hangs nowhere by itself: what its first parameter points to says what it is.
 _CONTEXTS = {
-    "pt_regs": "kprobe",
     "bpf_raw_tracepoint_args": "raw_tracepoint",
     "bpf_perf_event_data": "perf",
 }
-_OF_STYLE = {"syscall": "kprobe", "plain": "kprobe"}
 
 
 @dataclass
@@ -59,7 +57,10 @@ class Ladder:
             new = _Program(program.events, _default(program))
             for event in program.events:
                 for place in places(event):
-                    new.options.setdefault(place.kind, []).append(place)
+                    same = new.options.setdefault(place.kind, [])
+                    # All system calls have one raw tracepoint.
+                    if place not in same:
+                        same.append(place)
             for kind, found in new.options.items():
                 reasons = [absent(place, features) for place in found]
                 if None not in reasons:
@@ -87,14 +88,10 @@ class Ladder:
         """Return the source for the kinds that come next. *adapt* raises NotAdaptable for one that cannot be."""
         while True:
             choice = {function: kind for function, one in self._programs.items() if (kind := one.kind) is not None}
-            for function, kind in choice.items():
-                try:
-                    adapt(source, {function: kind})
-                except NotAdaptable as error:
-                    self.fail(function, str(error))
-                    break
-            else:
+            try:
                 return adapt(source, choice)
+            except NotAdaptable as error:
+                self.fail(error.function, str(error))
 
     def fail(self, function: str, reason: str) -> bool:
         """The kind that *function* has now does not work; return whether there is another."""
@@ -150,8 +147,7 @@ class Ladder:
 
 
 def _default(program: ProgramSource) -> str | None:
-    if program.style not in _OF_STYLE:
+    if program.style not in ("plain", "kprobe", "syscall"):
         return program.style
     words = set(re.findall(r"\w+", program.written.arguments[0])) if program.written.arguments else set()
-    found = next((kind for context, kind in _CONTEXTS.items() if context in words), None)
-    return found or (None if program.style == "plain" else "kprobe")
+    return next((kind for context, kind in _CONTEXTS.items() if context in words), None)

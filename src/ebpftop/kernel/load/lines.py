@@ -33,7 +33,7 @@ def _no_line_there(c: CText) -> set[int]:
     """Return the lines before which there can be no `#line`.
 
     Directives themselves, what continues a line, what begins within a comment or a literal, and what stands between
-    parentheses: it may be the argument of a macro.
+    parentheses or begins with one: it may be the argument of a macro.
     """
     covered = set()
     for first, begin, end in c.directives:
@@ -42,7 +42,7 @@ def _no_line_there(c: CText) -> set[int]:
         covered |= set(range(comment.line + 1, comment.line + comment.text.count("\n") + 1))
     depth = 0
     for number, (line, code) in enumerate(zip(c.text.split("\n"), c.code.split("\n"), strict=True), 1):
-        if depth > 0:
+        if depth > 0 or code.lstrip().startswith("("):
             covered.add(number)
         if line.endswith("\\"):
             covered.add(number + 1)

@@ -18,7 +18,6 @@ from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.waits import WaitsScreen
-from ebpftop.ui.screens.workbench import WorkbenchScreen
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,7 +31,6 @@ SHEETS: tuple[type[LiveScreen], ...] = (
     TableScreen,
     WaitsScreen,
     ProgramsScreen,
-    WorkbenchScreen,
     ChangedScreen,
 )
 """The sheets that the help explains, in its order."""

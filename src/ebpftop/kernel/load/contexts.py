@@ -1,0 +1,121 @@
+"""What the context of a program holds, by where it hangs: words of 64 bits.
+
+- kprobe, kretprobe: the registers. The function of a system call (__x64_sys_*) has one argument: the registers of the
+  call
+- fentry, fexit: the arguments of the function, behind them what it returns (as BPF_PROG of libbpf has it)
+- tracepoint syscalls:sys_enter_*: word 1 is the number, from word 2 on the arguments; sys_exit_*: word 2 is the result
+- raw tracepoint sys_enter: the registers, the number; sys_exit: the registers, the result
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
+
+PREAMBLE = """\
+#define __EB_WORD(ctx, n) (((struct bpf_raw_tracepoint_args *)(ctx))->args[n])
+#define __EB_READ(from) \\
+	({ unsigned long __eb_v = 0; bpf_probe_read_kernel(&__eb_v, sizeof(__eb_v), (from)); __eb_v; })
+#define __EB_REGS(regs) ((struct pt_regs *)(unsigned long)(regs))
+#if defined(bpf_target_x86)
+#define __EB_ARG1(regs) __EB_READ(&__EB_REGS(regs)->di)
+#define __EB_ARG2(regs) __EB_READ(&__EB_REGS(regs)->si)
+#define __EB_ARG3(regs) __EB_READ(&__EB_REGS(regs)->dx)
+#define __EB_ARG4(regs) __EB_READ(&__EB_REGS(regs)->r10)
+#define __EB_ARG5(regs) __EB_READ(&__EB_REGS(regs)->r8)
+#define __EB_ARG6(regs) __EB_READ(&__EB_REGS(regs)->r9)
+#define __EB_NR(regs) __EB_READ(&__EB_REGS(regs)->orig_ax)
+#define __EB_FIRST(ctx) (((struct pt_regs *)(ctx))->di)
+#elif defined(bpf_target_arm64)
+#define __EB_ARG1(regs) __EB_READ(&__EB_REGS(regs)->regs[0])
+#define __EB_ARG2(regs) __EB_READ(&__EB_REGS(regs)->regs[1])
+#define __EB_ARG3(regs) __EB_READ(&__EB_REGS(regs)->regs[2])
+#define __EB_ARG4(regs) __EB_READ(&__EB_REGS(regs)->regs[3])
+#define __EB_ARG5(regs) __EB_READ(&__EB_REGS(regs)->regs[4])
+#define __EB_ARG6(regs) __EB_READ(&__EB_REGS(regs)->regs[5])
+#define __EB_NR(regs) (unsigned int)__EB_READ(&__EB_REGS(regs)->syscallno)
+#define __EB_FIRST(ctx) (((struct pt_regs *)(ctx))->regs[0])
+#endif
+"""
+"""What adapted programs use. Put before the first line of a text that `adapted` changed."""
+
+ARGUMENTS_MAX = 6
+"""So many arguments are in registers."""
+
+_WITH_REGISTERS = frozenset(("kprobe", "fentry", "fexit", "raw_tracepoint"))
+"""The kinds that have the registers of a system call at hand."""
+_CALLS = frozenset(("syscall", "syscall_exit"))
+_EXITS = frozenset(("syscall_exit", "kretprobe", "fexit"))
+
+
+class NotAdaptable(Exception):
+    """A program that cannot be made into one of that kind: which one, and why."""
+
+    def __init__(self, reason: str, function: str = "") -> None:
+        super().__init__(reason)
+        self.function = function
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a program of *kind* finds that was written for *event*, a kind of events.
+
+    *count* is the number of arguments of the kernel function at whose return it hangs, if it is known.
+    """
+
+    event: str
+    kind: Kind
+    count: int | None = None
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is about system calls."""
+        return self.event in _CALLS
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is about the return of something."""
+        return self.event in _EXITS
+
+    def argument(self, number: int, name: str) -> str:
+        """Return the *number*-th argument, from 1, if *name* is the context. Raises NotAdaptable."""
+        if self.is_exit:
+            raise NotAdaptable("the arguments are not known where it returns")
+        if not self.is_call and self.kind != "fentry":
+            raise NotAdaptable(f"a {self.kind} does not have the arguments of a kernel function")
+        if not self.is_call:
+            return f"__EB_WORD({name}, {number - 1})"
+        if self.kind == "tracepoint":
+            return f"__EB_WORD({name}, {number + 1})"
+        return f"__EB_ARG{number}({self.registers(name)})"
+
+    def result(self, name: str) -> str:
+        """Return what was returned. Raises NotAdaptable."""
+        if not self.is_exit:
+            raise NotAdaptable("nothing was returned yet where it enters")
+        if self.is_call:
+            at = {"fexit": 1, "raw_tracepoint": 1, "tracepoint": 2}.get(self.kind)
+        else:
+            at = self.count if self.kind == "fexit" else None
+        if at is None:
+            raise NotAdaptable(f"what the function returns is not known to a {self.kind}")
+        return f"(long)__EB_WORD({name}, {at})"
+
+    def anything(self, name: str) -> str:
+        """Return a word of the context. A pointer that BCC sees to come from there is read by a helper, as it needs.
+
+        (src/cc/frontends/clang/b_frontend_action.cc, `ProbeVisitor::IsContextMemberExpr`)
+        """
+        return f"__EB_FIRST({name})" if self.kind == "kprobe" else f"__EB_WORD({name}, 0)"
+
+    def registers(self, name: str) -> str:
+        """Return a pointer to the registers of the system call. Raises NotAdaptable."""
+        if not self.is_call or self.kind not in _WITH_REGISTERS:
+            raise NotAdaptable(f"a {self.kind} does not have the registers of a call")
+        return f"__EB_FIRST({name})" if self.kind == "kprobe" else f"__EB_WORD({name}, 0)"
+
+    def call_number(self, name: str) -> str:
+        """Return the number of the system call, at a raw tracepoint of all."""
+        return f"__EB_NR({self.registers(name)})" if self.is_exit else f"__EB_WORD({name}, 1)"

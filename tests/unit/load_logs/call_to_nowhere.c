@@ -1,4 +1,0 @@
-// implicit
-int hello(void *ctx) {
-	return min(1, 2);
-}

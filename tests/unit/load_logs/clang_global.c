@@ -1,6 +1,0 @@
-int seen = 0;
-
-int hello(void *ctx) {
-	seen++;
-	return seen;
-}

@@ -1,4 +1,0 @@
-int hello(void *ctx) {
-	struct data_t data = {};
-	return data.pid;
-}

@@ -1,4 +1,0 @@
-int hello(void *ctx) {
-	printf("Hello World!\n");
-	return 0;
-}

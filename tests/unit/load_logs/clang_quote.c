@@ -1,4 +1,0 @@
-int hello(void *ctx) {
-	bpf_trace_printk("Hello World!);
-	return 0;
-}

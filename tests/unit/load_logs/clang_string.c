@@ -1,5 +1,0 @@
-int hello(void *ctx) {
-	char message[16];
-	message = "Hello World!";
-	return message[0];
-}

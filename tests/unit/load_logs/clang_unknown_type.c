@@ -1,7 +1,0 @@
-struct data_t {
-	uint pid;
-};
-
-int hello(void *ctx) {
-	return 0;
-}

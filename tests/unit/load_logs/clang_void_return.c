@@ -1,3 +1,0 @@
-void hello(void *ctx) {
-	return 1;
-}

@@ -1,5 +1,0 @@
-// type: kprobe
-int hello(struct pt_regs *ctx) {
-	ctx->ax = 0;
-	return 0;
-}

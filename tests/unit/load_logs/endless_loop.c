@@ -1,6 +1,0 @@
-int hello(void *ctx) {
-	volatile int stop = 0;
-	for (;;)
-		;
-	return 0;
-}

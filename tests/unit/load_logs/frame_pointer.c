@@ -1,4 +1,0 @@
-int hello(void *ctx) {
-	asm volatile("r10 = 0");
-	return 0;
-}

@@ -1,5 +1,0 @@
-// type: socket
-// unprivileged
-int hello(void *ctx) {
-	return (int)(long)ctx;
-}

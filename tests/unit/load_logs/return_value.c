@@ -1,4 +1,0 @@
-// type: tracing:fentry:do_unlinkat
-int hello(void *ctx) {
-	return 1;
-}
