@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+_CPU_S, _MEMORY_BYTES = 60, 2 << 30
 
 
 class Compilation(NamedTuple):
@@ -52,6 +55,8 @@ def _compile(folder: str, source: str, flags: tuple[str, ...], result_fd: int) -
         def _trace_autoload(self) -> None:
             pass
 
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     os.environ["BCC_KERNEL_SOURCE"] = folder
     try:
         module = Plain(text=source.encode(), cflags=["-g", "-Werror=implicit-function-declaration", *flags]).module

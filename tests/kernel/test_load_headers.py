@@ -125,6 +125,10 @@ def test_what_a_program_defines_itself_is_not_defined_twice() -> None:
         enum task_state { TASK_RUNNING, TCP_ESTABLISHED };
         struct data { u32 pid; char comm[TASK_COMM_LEN]; kuid_t uid; };
         BPF_PERF_OUTPUT(events);
+        BPF_ARRAY(config, u32, 4);
+        BPF_HASH(inode, struct inode *, dev_t);
+        static u32 kuid;
+        static inline int do_exit(int x) { return x; }
         int f(struct pt_regs *ctx, struct task_struct *task) {
             struct data data = {};
             data.pid = task->tgid + task->cred->uid.val + ((struct mnt_namespace *)task->nsproxy->mnt_ns)->mine;

@@ -118,8 +118,8 @@ class FakeSource:
 class Remembered(HistorySource):
     """A fake source whose batches are remembered in the order of their times, whichever thread polls first."""
 
-    def __init__(self, batches: Iterable[Batch] = ()) -> None:
-        self.fake = FakeSource()
+    def __init__(self, batches: Iterable[Batch] = (), probes: tuple[ProbeName, ...] | None = None) -> None:
+        self.fake = FakeSource(probes=probes)
         super().__init__(self.fake)
         self.give(*batches)
 
@@ -156,6 +156,7 @@ def probe_state(probe: ProbeName, state: str, at: float = 0, **more: str) -> Pro
         "programs": "bpf:BPF_PROG_GET_NEXT_ID",
         "cgroups": "raw_tracepoint:sys_exit",
         "states": "raw_tracepoint:sched_switch",
+        "load": "raw_tracepoint:sys_enter",
     }[probe]
     assert state in ("on", "off", "failed")
     return Probe(

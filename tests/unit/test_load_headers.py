@@ -6,7 +6,7 @@ import re
 
 from ebpftop.kernel.btf_types import Kind
 from ebpftop.kernel.load import header_macros, kernel_config
-from ebpftop.kernel.load.bcc_names import BccNames, defined, without_comments
+from ebpftop.kernel.load.bcc_names import BccNames, defined, tag, without_comments
 from ebpftop.kernel.load.c_types import Declarations
 from ebpftop.kernel.load.headers import KernelFacts, headers_for
 from ebpftop.kernel.load.kernel_types import KernelTypes
@@ -107,7 +107,7 @@ def test_names_that_are_taken_become_bytes_of_the_same_size() -> None:
     kind = build.enum("kind", {"A": 0}, size=1)
     size = build.typedef("u32", build.integer("unsigned int", 4))
     build.composite("user", 40, [("t", taken, 0), ("k", kind, 96), ("n", size, 128), ("p", build.pointer(taken), 192)])
-    for place in ({"before": ("taken", "kind", "u32")}, {"after": ("taken", "kind")}):
+    for place in ({"before": (tag("taken"), tag("kind"), "u32")}, {"after": (tag("taken"), tag("kind"))}):
         text = declared(build, "user", "p", **place)
         assert "struct taken {" not in text
         assert "char t[12]; unsigned char k; char __pad[3]; u32 n; char __pad[4]; struct taken *p;" in text
@@ -145,13 +145,19 @@ def test_what_a_source_defines() -> None:
         struct key_t { struct inner { int x; } y; }; union u { int a; };
         typedef struct { int x; } value_t; typedef u64 number; typedef int (*call)(void *);
         enum colour { RED = 1, GREEN };
-        static struct used *p;
+        static struct used *p; const volatile u32 limits[4] = {1, 2}, last;
+        BPF_HASH(counts, struct inode *, u64); BPF_TABLE("array", int, u64, sums, 10);
+        static inline int helper(int x) { if (x) { return 1; } return 2; }
         """)
     )
     assert found.tags == {"key_t", "inner", "u", "colour"}
     assert found.typedefs == {"value_t", "number", "call"}
     assert found.constants == {"RED", "GREEN"}
     assert found.macros == {"LIMIT"}
+    assert {"p", "last", "counts", "sums", "helper"} <= found.variables
+    assert not {"inode", "x", "used"} & found.variables
+    assert tag("inner") in found.all
+    assert "inner" not in found.all
 
 
 def test_macros_bring_those_that_they_use() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ebpftop import __version__
 from ebpftop.cli.options import (
+    add_load,
     add_screen,
     add_settings,
     add_watching,
@@ -74,10 +75,24 @@ def _stream(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--duration", type=values.seconds, metavar="S", help="stop by itself, S seconds after the start"
     )
-    add_watching(command)
+    add_load(command)
+    add_watching(command, loads=True)
     when = add_when(command, "say so on stderr")
     add_when_actions(when)
     add_when_exit(when)
+
+
+def _load(command: argparse.ArgumentParser) -> None:
+    command.add_argument("load", metavar="FILE.c", help="a C file with BPF programs, as BCC compiles them")
+    load_options(command)
+
+
+def load_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of a screen about a C file."""
+    add_screen(command)
+    _add_history(command)
+    add_watching(command, "none beside what FILE.c prints", loads=True)
+    add_when_actions(add_when(command, "ring the bell, show a notice, and mark the timeline"))
 
 
 def _run(command: argparse.ArgumentParser) -> None:
@@ -191,6 +206,7 @@ def _convert(command: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "live": ("the screen (what `ebpftop` alone does)", _live),
     "run": ("start a command, and show or sum up what it and all that it starts do", _run),
+    "load": ("a BPF program of your own: load a C file, show what it sees, and load it again when it is saved", _load),
     "stream": ("records as JSON Lines on stdout, without a screen", _stream),
     "record": ("the same records into a file", _record),
     "replay": ("the screen, on a recording or on a pipe", _replay),

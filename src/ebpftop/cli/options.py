@@ -24,8 +24,20 @@ def watching_defaults() -> dict[str, Any]:
     return vars(parser.parse_args([]))
 
 
-def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True) -> None:
-    """Add the options that live, stream, record and run share; *probes* is what stands for none given."""
+def add_load(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands without a screen that run a C file."""
+    parser.add_argument(
+        "--load",
+        metavar="FILE.c",
+        help="load this BPF program of your own, and yield what its maps and buffers have; again when it is saved",
+    )
+
+
+def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True, loads: bool = False) -> None:
+    """Add the options that live, stream, record and run share; *probes* is what stands for none given.
+
+    *loads*: a C file may be loaded, and where its functions hang may be said.
+    """
     parser.add_argument(
         "--probes",
         type=values.probes,
@@ -61,11 +73,12 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
     )
     attach = kernel.add_argument(
         "--attach",
-        type=values.attach_option,
+        type=values.attach_option_of_a_file if loads else values.attach_option,
         action="append",
         default=[],
-        metavar="PROBE=EVENT",
-        help="attach a probe there and nowhere else, as in users=tracepoint; `check` lists what there is",
+        metavar="NAME=EVENT" if loads else "PROBE=EVENT",
+        help="attach a probe there and nowhere else, as in users=tracepoint; `check` lists what there is"
+        + ("; or a function of FILE.c, as in hello=syscall:execve" if loads else ""),
     )
     kernel.add_argument(
         "--failures",

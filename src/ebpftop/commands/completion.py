@@ -11,7 +11,7 @@ from ebpftop.settings.rows import BY_NAME
 
 SHELLS = ("bash", "zsh", "fish")
 
-_FILES = ("file", "before", "after", "config", "when_run", "json_file", "output")
+_FILES = ("file", "load", "before", "after", "config", "when_run", "json_file", "output")
 _FOLDERS = ("when_save",)
 
 

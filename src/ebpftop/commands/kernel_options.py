@@ -6,14 +6,17 @@ import argparse
 import importlib.util
 import os
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import Filter, Values
 from ebpftop.kernel import capabilities, compile_helper, tracefs
+from ebpftop.kernel.load import server as load_server
 from ebpftop.kernel.root_helper import RootHelper
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.lifecycle import limits, stdio
+from ebpftop.probes.load_request import NAME as LOAD
 from ebpftop.probes.registry import registry
 from ebpftop.settings.values import NO_ENVIRONMENT
 from ebpftop.syscalls import abi as abis
@@ -21,6 +24,7 @@ from ebpftop.syscalls.tracing import TracedCall, parse_trace
 
 if TYPE_CHECKING:
     from ebpftop.core.syscall_records import Abi
+    from ebpftop.probes.load_request import LoadRequest
     from ebpftop.sources.live import KernelSource
     from ebpftop.sources.live_options import Options
 
@@ -48,10 +52,13 @@ def check_machine(need: limits.Need, more_mib: int = 0) -> None:
 
 
 def report_failed(source: KernelSource) -> bool:
-    """Report each probe that could not be attached; return whether at least one is attached."""
+    """Report each probe that could not be attached; return whether at least one is attached, and the C file runs."""
     for probe in source.failed:
         stdio.report("; ".join(filter(None, (f"{probe.probe} is not attached: {probe.reason}", probe.remedy))))
-    return len(source.failed) < len(source.probes)
+    failures = source.load_failures()
+    for line in failures:
+        stdio.report(line)
+    return len(source.failed) < len(source.probes) and not failures
 
 
 def refused() -> bool:
@@ -93,7 +100,7 @@ def _attach_options(args: argparse.Namespace, off: tuple[str, ...] = ()) -> dict
 
     Raises UsageError for a probe that is neither attached at the start nor among those that are *off* until later.
     """
-    chosen = dict(args.attach)
+    chosen = {name: event for name, event in args.attach if not _is_function(args, name)}
     for name, event in chosen.items():
         probe = name.partition(".")[0]
         if probe not in off:
@@ -103,7 +110,49 @@ def _attach_options(args: argparse.Namespace, off: tuple[str, ...] = ()) -> dict
 
 def _probes(args: argparse.Namespace) -> tuple[str, ...]:
     """Return the probes to attach at the start."""
+    if _file(args) is not None:
+        return (LOAD, *(("trace",) if args.probes is None else args.probes))
     return registry().on if args.probes is None else tuple(args.probes)
+
+
+def _file(args: argparse.Namespace) -> str | None:
+    """Return the C file to load; None for a command that loads none."""
+    return getattr(args, "load", None)
+
+
+def _is_function(args: argparse.Namespace, name: str) -> bool:
+    """Return whether *name* of an --attach is a function of the C file; raises UsageError if there is no such file."""
+    if name.partition(".")[0] in registry().names:
+        return False
+    if _file(args) is None:
+        raise UsageError(
+            f"--attach {name}=..: there is no probe {name}, and no C file", "--load FILE.c names the file of a function"
+        )
+    return True
+
+
+def load_request(args: argparse.Namespace) -> LoadRequest | None:
+    """Return what to load. Raises SourceError for a file that cannot be read, UsageError for a wrong --attach."""
+    file = _file(args)
+    if file is None:
+        return None
+    from ebpftop.kernel.load.events import EventError
+    from ebpftop.kernel.load.hints import parse_all_attach
+    from ebpftop.kernel.load.source import SourceRefused, read
+    from ebpftop.probes.load_request import LoadRequest
+
+    try:
+        attach = parse_all_attach(f"{name}={event}" for name, event in args.attach if _is_function(args, name))
+    except EventError as error:
+        raise UsageError(f"--attach: {error}", "docs/workbench.md has all events") from error
+    path = Path(file)
+    try:
+        read(path, attach)
+    except SourceRefused as error:
+        # What is wrong in a line is shown beside it, and may be mended while it is watched.
+        if error.line is None:
+            raise SourceError(error.message, error.remedy) from error
+    return LoadRequest(path.absolute(), attach)
 
 
 def _require_probe(args: argparse.Namespace, probe: str, option: str) -> None:
@@ -131,6 +180,8 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
     from ebpftop.sources.live_options import INTERVAL_S, PAIRS_CALM_S, PAIRS_EVERY_S, Options
 
     later = registry().names if args.probes is None else registry().with_screen
+    if _file(args) is not None and args.probes is None:
+        later = tuple(name for name in later if name != "trace")
     off = later if toggles else ()
     if args.env:
         _require_probe(args, "execs", f"--env {','.join(args.env)}")
@@ -141,6 +192,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         if not (toggles or args.trace):
             raise UsageError("--stacks: no call is traced", "say which ones: --trace openat:failed")
     return Options(
+        load=load_request(args),
         probes=_probes(args),
         off=off,
         interval_s=args.interval or INTERVAL_S,
@@ -163,14 +215,18 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
     )
 
 
-def root_work() -> RootWork:
+def root_work(*, loads: bool = False) -> RootWork:
     """Return the helper that does root's work after we gave up root; start the one that compiles.
+
+    *loads*: also the one that compiles what users write.
 
     Call it before there are threads.
 
     It also enters a mount namespace, which only holds for the caller and for the threads that it starts from then on.
     """
     instance = tracefs.instance_path(tracefs.mount_privately())
+    if loads:
+        load_server.start()
     if not capabilities.has(capabilities.Cap.SYS_ADMIN):
         return RootWork(instance)
     compile_helper.start()
@@ -196,6 +252,7 @@ def open_kernel(
     except BaseException:
         root.close()
         compile_helper.close()
+        load_server.close()
         raise
     for note in source.notes:
         stdio.report(note)

@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
     outputs = redirect_stdio()
     process.take_keys()
     stdio.draw_on_terminal(outputs.stdout_fd, outputs.stderr_fd)
-    root = root_work()  # while there is one thread
+    root = root_work(loads=getattr(args, "load", None) is not None)  # while there is one thread
     # The probes are attached while Textual is imported, which takes Python's lock for longer: so that comes behind.
     # But beside what waits for the compiler. This thread keeps the privileges that we give up, until it ends, which is
     # before anything is shown or read.

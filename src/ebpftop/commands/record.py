@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     with process.undone_at_last(discard_now):
         try:
-            source = open_kernel(options_of(args), root_work())
+            source = open_kernel(options_of(args), root_work(loads=args.load is not None))
         except BaseException:  # any error: an empty file is not a recording
             discard()
             raise

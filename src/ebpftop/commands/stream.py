@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     when = When(args, runner) if args.when else None
     stdout = LineWriter(outputs.stdout_fd)
     encoder = ReadingEncoder()
-    source = open_kernel(options_of(args), root_work())
+    source = open_kernel(options_of(args), root_work(loads=args.load is not None))
 
     def sink(records: Sequence[Record]) -> None:
         if records:

@@ -71,6 +71,8 @@ class Context:
     gone: Callable[[], tuple[str, ...]] = tuple
     # The programs of all probes, and of the filter: their descriptors, and their whole names.
     own_programs: Callable[[], Mapping[int, str]] = dict
+    # The programs whose lines the trace log has, by their ids; None: those of the machine, and a greeting of our own.
+    printers: Callable[[], frozenset[int]] | None = None
     measures: bool = False  # what attach options cost, also if it is clear which one is used
     cache_tasks: bool = False  # ebpftop.kernel.task_cache_map
 

@@ -88,6 +88,8 @@ class TraceProbe(KernelProbe):
 
     def defines(self) -> Defines:
         flags: dict[str, int | str] = {}
+        if self.context.printers is not None:
+            return flags
         kprobe, fentry, raw, tracepoint = ladder(self.context.defines)
         if self.may_need(kprobe):
             flags["WITH_KPROBES"] = 1
@@ -176,6 +178,9 @@ class TraceProbe(KernelProbe):
         return {"": names(ladder(self.context.defines)), "lines": tuple(via for via, _ in _LINES)}
 
     def attach(self, module: Module) -> str:
+        if self.context.printers is not None:  # nothing of ours prints
+            self.attempts = self._lines_via
+            return next(attempt.via for attempt in self._lines_via if attempt.reason is None)
         via = self.attach_first_or_fail(module, ladder(self.context.defines), "execve")
         self._note_own_programs(module)
         self.attempts += self._lines_via
@@ -269,7 +274,14 @@ class TraceProbe(KernelProbe):
                         lines.append((line, printer))
         lines.sort(key=lambda one: one[0].time_ns)
         records = (self._record(line, printer, offset) for line, printer in lines)
+        if self.context.printers is not None:
+            of_these = self.context.printers()
+            return [record for record in records if self._is_by(record, of_these)]
         return [record for record in records if not self._is_of_another_ebpftop(record)]
+
+    def _is_by(self, line: Trace, programs: frozenset[int]) -> bool:
+        """Return whether one of *programs* printed a line, or may have, if the kernel does not say which one did."""
+        return line.program.id in programs if line.program is not None else not self._has_program
 
     def _record(self, line: Line, printer: Printer, offset: float) -> Trace:
         return Trace(

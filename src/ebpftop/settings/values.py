@@ -176,6 +176,17 @@ def container(text: str) -> str:
     return text
 
 
+_OF_A_FILE = re.compile(r"[A-Za-z_]\w*=[a-z_]+:.+")
+
+
+def attach_option_of_a_file(text: str) -> tuple[str, str]:
+    """Return the attach option of a probe, or FUNCTION and EVENT of a C file, which is only read with the file."""
+    function, _, event = text.partition("=")
+    if _OF_A_FILE.fullmatch(text) and function not in registry().ladders:
+        return function, event
+    return attach_option(text)
+
+
 def attach_option(text: str) -> tuple[str, str]:
     ladder, equals, option = text.partition("=")
     if not equals or not option:

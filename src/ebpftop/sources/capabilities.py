@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ebpftop.core.load_edits import FileEditor
 from ebpftop.core.source import Source
 from ebpftop.models.series import Series
 from ebpftop.recording.timeline import Timeline
@@ -57,6 +58,12 @@ def player_of(source: Source) -> Player | None:
 def history_of(source: Source) -> History | None:
     """Return the history of *source*, which is bounded; None for a file."""
     return source.history if isinstance(source, HistorySource) else None
+
+
+def editor_of(source: Source) -> FileEditor | None:
+    """Return what changes the file that *source* runs; None if it runs none, or only shows what ran."""
+    inner = source.source if isinstance(source, HistorySource) else source
+    return inner if isinstance(inner, FileEditor) and inner.live else None
 
 
 def comes_through_pipe(source: Source) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ from ebpftop.kernel.errors import DamagedError
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.filter_check import with_processes
 from ebpftop.kernel.filter_maps import KernelFilter
+from ebpftop.kernel.load import server as load_server
 from ebpftop.kernel.overhead import OverheadSampler
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.threads import own_pids
@@ -37,14 +38,19 @@ from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.priority import stand_back
 from ebpftop.lifecycle.process import hold_back_signals, process
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
-from ebpftop.probes.registry import registry
+from ebpftop.probes.load_request import NAME as LOAD
+from ebpftop.probes.registry import ProbeRow, registry
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.probes.user_names import UserNames
 from ebpftop.sources.live_options import Options
+from ebpftop.sources.load_edits import LoadEdits
 from ebpftop.sources.plugin_probes import checked_records, probe_of
 from ebpftop.sources.reading_pace import ReadingPace
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.tracing import BadTrace, parse_condition
+
+if TYPE_CHECKING:
+    from ebpftop.probes.load import LoadProbe
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +68,7 @@ def _begin_thread() -> None:
     hold_back_signals()  # also for the threads that a probe starts
 
 
-class KernelSource:
+class KernelSource(LoadEdits):
     """The probes on the live kernel. See `ebpftop.core.source.Source`."""
 
     live = True
@@ -117,6 +123,7 @@ class KernelSource:
             printk=options.printk,
             env=options.env,
             env_names=options.env_names,
+            printers=None if options.load is None else self._loaded_programs,
             measures=options.measures,
             ignored=options.ignore,
             traced=options.trace,
@@ -125,8 +132,9 @@ class KernelSource:
             followed=self._filter,
             cache_tasks="HAVE_TASK_BTF" in defines and task_cache_map.should_cache_task(kernel_version()),
         )
+        self._load_probe: LoadProbe | None = None
         self._probes = {
-            row.name: probe_of(row, context)
+            row.name: self._made(row, context)
             for row in registry().rows.values()
             if row.name in options.probes or row.name in options.off
         }
@@ -163,6 +171,22 @@ class KernelSource:
         except BaseException:  # Ctrl-C too: what is already attached must not stay
             self.close()
             raise
+
+    def _made(self, row: ProbeRow, context: Context) -> KernelProbe:
+        load = self.options.load
+        if row.name != LOAD or load is None:
+            return probe_of(row, context)
+        from ebpftop.probes.load import LoadProbe  # with all that reads object files
+
+        self._load_probe = LoadProbe(context, load)
+        return self._load_probe
+
+    def _loaded_programs(self) -> frozenset[int]:
+        return self._load_probe.program_ids() if self._load_probe is not None else frozenset()
+
+    def load_failures(self) -> tuple[str, ...]:
+        """Return why nothing of the C file runs, line by line; () if it runs, or if there is none."""
+        return self._load_probe.failures() if self._load_probe is not None else ()
 
     def interrupt(self) -> None:
         self._is_interrupted = True
@@ -427,11 +451,22 @@ class KernelSource:
             self.find(SyscallsProbe).set_handlers(calls, handler, parsed)
         self._pace.wake("syscalls")
 
+    @contextmanager
+    def _editing(self) -> Iterator[LoadProbe]:
+        probe = self._load_probe
+        if probe is None:
+            raise SourceError("no program of your own is loaded", "`ebpftop load FILE.c` loads one")
+        with self._locks[LOAD]:
+            yield probe
+        self._pace.make_due(LOAD)
+        self._pace.wake(LOAD)
+
     def close(self) -> None:
         """Detach everything. Safe to call twice."""
         self._closed.set()
         self._pace.wake()
         compile_helper.close()  # a probe that is being compiled need not wait for it
+        load_server.close()
         if self._attaching is not None:
             self._attaching.join()
         self._cost.close()

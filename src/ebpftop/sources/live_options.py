@@ -9,6 +9,7 @@ from ebpftop.core.records import ProbeName
 from ebpftop.core.syscall_records import Abi
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel.event_buffer import Buffer
+from ebpftop.probes.load_request import LoadRequest
 from ebpftop.probes.registry import registry
 from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 from ebpftop.syscalls.tracing import TracedCall
@@ -42,4 +43,5 @@ class Options:
     trace: tuple[TracedCall, ...] = ()
     trace_limit: int = DEFAULT_TRACE_LIMIT  # traced calls that each CPU reports a second
     stacks: bool = False  # traced calls have their stacks
+    load: LoadRequest | None = None  # the C file of the probe "load"
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,11 @@ _ENUM_BODY = re.compile(r"\benum\b[^;{}()]*\{([^}]*)\}")
 _MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 _TYPEDEF = re.compile(r"\btypedef\b[^;{}]*?(?:\{[^}]*\}[^;{}]*?)?\b(\w+)\s*(?:\[[^\]]*\]\s*)*;")
 _FUNCTION_TYPEDEF = re.compile(r"\btypedef\b[^;{}]*?\(\s*\*\s*(\w+)\s*\)")
+_MAP = re.compile(r"\bBPF_(?!TABLE)[A-Z0-9_]+\s*\(\s*(\w+)")
+_TABLE = re.compile(r"\bBPF_(?:[A-Z0-9_]*_)?TABLE\w*\s*\(\s*\"[^\"]*\"\s*,[^,]+,[^,]+,\s*(\w+)")
+_BRACES = re.compile(r"\{[^{}]*\}")
+_FUNCTION = re.compile(r"\b(\w+)\s*\([^;()]*\)\s*;")
+_VARIABLE = re.compile(r"\b(\w+)\s*(?:\[[^\]]*\]\s*)*(?:=[^;]*)?;")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -29,11 +35,13 @@ class Names(NamedTuple):
     constants: frozenset[str]
     """Of enums, and whatever else stands in their braces."""
     macros: frozenset[str]
+    variables: frozenset[str]
+    """And functions and maps of BCC: what is declared outside of functions."""
 
     @property
     def all(self) -> frozenset[str]:
-        """Return all of them: C keeps tags apart, but nobody who reads a file does."""
-        return self.tags | self.typedefs | self.constants | self.macros
+        """Return all of them; those of tags, which C keeps apart, as `tag` writes them."""
+        return frozenset(map(tag, self.tags)) | self.typedefs | self.constants | self.macros | self.variables
 
 
 class BccNames(NamedTuple):
@@ -43,6 +51,11 @@ class BccNames(NamedTuple):
     """Of its bpf.h, which ours include."""
     helpers: frozenset[str]
     """Of its helpers.h, which is read after ours."""
+
+
+def tag(name: str) -> str:
+    """Return what stands for the tag *name* among other names, whether it is that of a struct, a union or an enum."""
+    return f"struct {name}"
 
 
 def without_comments(text: str) -> str:
@@ -59,7 +72,19 @@ def defined(text: str) -> Names:
     """Return what a text without comments defines."""
     bodies = " ".join(_ENUM_BODY.findall(text))
     typedefs = frozenset(_TYPEDEF.findall(text)) | frozenset(_FUNCTION_TYPEDEF.findall(text))
-    return Names(frozenset(_TAG.findall(text)), typedefs, words(bodies), frozenset(_MACRO.findall(text)))
+    macros = frozenset(_MACRO.findall(text))
+    return Names(frozenset(_TAG.findall(text)), typedefs, words(bodies), macros, frozenset(_variables(text)))
+
+
+def _variables(text: str) -> Iterator[str]:
+    """Yield the names of functions, maps and variables; a word before parentheses and braces is also among them."""
+    yield from _MAP.findall(text)
+    yield from _TABLE.findall(text)
+    outside, count = text, 1
+    while count:
+        outside, count = _BRACES.subn(" ;", outside)
+    yield from _FUNCTION.findall(outside)
+    yield from _VARIABLE.findall(outside)
 
 
 @cache

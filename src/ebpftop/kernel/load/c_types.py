@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from ebpftop.kernel.btf_types import COMPOSITES, ENUMS, MODIFIERS, Kind, Member, Type
+from ebpftop.kernel.load.bcc_names import tag
 from ebpftop.kernel.load.kernel_types import KernelTypes
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -17,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _C_INTEGERS = frozenset(("char", "short", "int", "long", "signed", "unsigned", "_Bool", "__int128"))
 _TAGS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.ENUM64: "enum"}
 # What a compiler declares by itself; BTF has it too.
-_CLANGS = frozenset(("__va_list_tag", "__builtin_va_list", "va_list", "__gnuc_va_list"))
+_CLANGS = frozenset((tag("__va_list_tag"), "__builtin_va_list", "va_list", "__gnuc_va_list"))
 
 
 class Declarations:
@@ -26,7 +27,7 @@ class Declarations:
     def __init__(
         self, types: KernelTypes, words: Collection[str], before: Collection[str] = (), after: Collection[str] = ()
     ) -> None:
-        """Declare nothing yet. *words*: all of the file. *before*, *after*: names that are declared elsewhere.
+        """Declare nothing yet. *words*: all of the file. *before*, *after*: names (and `tag`s) declared elsewhere.
 
         A pointer to a struct is followed if the member that holds it is one of the words: nobody else can follow it.
         Of an enum's constants only those stay that are one of the words.
@@ -37,7 +38,7 @@ class Declarations:
         self._before = frozenset(before)
         self._not_here = self._before | frozenset(after) | _CLANGS
         self._text: list[str] = []
-        self._known: dict[tuple[str, str], int] = {}
+        self._known: dict[str, int] = {}
         self._constants: set[str] = set()
         self._waiting: list[int] = []
         self._begun: set[int] = set()
@@ -80,10 +81,14 @@ class Declarations:
 
     def _is_ours(self, found: Type) -> bool:
         """Return whether the name stands for this type, and is declared here."""
-        if found.name in self._not_here or not _NAME.fullmatch(found.name):
+        name = self._unique(found)
+        if name in self._not_here or not _NAME.fullmatch(found.name):
             return False
-        tag = _TAGS.get(found.kind, "")
-        return self._known.setdefault((tag, found.name), found.id) == found.id
+        return self._known.setdefault(name, found.id) == found.id
+
+    @staticmethod
+    def _unique(found: Type) -> str:
+        return found.name if found.kind == Kind.TYPEDEF else tag(found.name)
 
     def _enum_body(self, found: Type) -> str:
         """Return the constants that are words, and two that keep size and sign what they are."""
@@ -168,12 +173,12 @@ class Declarations:
         if found.kind == Kind.PTR:
             return self._pointer(found.target, f"*{name}", follow=follow)
         if found.kind in COMPOSITES or found.kind == Kind.FWD:
-            tag = "union" if found.kind == Kind.UNION or found.is_union else "struct"
-            if not _NAME.fullmatch(found.name) or found.name in _CLANGS:
+            word = "union" if found.kind == Kind.UNION or found.is_union else "struct"
+            if not _NAME.fullmatch(found.name) or tag(found.name) in _CLANGS:
                 return f"void *{name}"
             if follow and found.kind in COMPOSITES:
                 self._waiting.append(found.id)
-            return f"{tag} {found.name} *{name}"
+            return f"{word} {found.name} *{name}"
         if found.kind in (Kind.INT, Kind.TYPEDEF) and self._is_plain(found):
             declared = self._value(found)
             # A struct that has no tag, and that a member of it points to: not yet declared here.
@@ -189,7 +194,7 @@ class Declarations:
             return set(found.name.split()) <= _C_INTEGERS
         if found.kind == Kind.TYPEDEF and found.name in self._before:
             return self._btf.bare(found.id).kind == Kind.INT  # else it may be another than the kernel's
-        if found.kind in ENUMS and found.name in self._before:
+        if found.kind in ENUMS and tag(found.name) in self._before:
             return found.size == 4
         if found.kind in COMPOSITES or found.kind in ENUMS:
             return not found.name or self._is_ours(found)
@@ -202,11 +207,11 @@ class Declarations:
             return found.name
         if found.kind in (Kind.INT, Kind.VOID):
             return found.name
-        tag = _TAGS[found.kind]
+        word = _TAGS[found.kind]
         if found.name:
             self._declare_whole(found.id)
-            return f"{tag} {found.name}"
-        return f"{tag} {self._enum_body(found) if found.kind in ENUMS else self._body(found)}"
+            return f"{word} {found.name}"
+        return f"{word} {self._enum_body(found) if found.kind in ENUMS else self._body(found)}"
 
     def _bytes(self, found: Type, name: str) -> str:
         """Return the declaration of something of the right size whose type cannot be named here."""

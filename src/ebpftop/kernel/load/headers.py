@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ebpftop.kernel import btf, stub_headers, tracefs
 from ebpftop.kernel.btf_types import Kind, Type
 from ebpftop.kernel.load import header_macros, kernel_config
-from ebpftop.kernel.load.bcc_names import BccNames, defined, loaded_library, names_in, without_comments, words
+from ebpftop.kernel.load.bcc_names import BccNames, defined, loaded_library, names_in, tag, without_comments, words
 from ebpftop.kernel.load.c_types import Declarations
 from ebpftop.kernel.load.kernel_types import KernelTypes
 
@@ -121,8 +121,8 @@ def _measured(names: Collection[str], kernel: KernelTypes, config: Mapping[str, 
 
 def _asked(text: str, kernel: KernelTypes, elsewhere: Collection[str]) -> Iterable[Type]:
     """Yield the types that *text* names, except those that are declared *elsewhere*; in an order that does not vary."""
-    for tag, name in dict.fromkeys(_TAGGED.findall(text)):
-        if name not in elsewhere and (found := kernel.find(_KINDS[tag], name)) is not None:
+    for word, name in dict.fromkeys(_TAGGED.findall(text)):
+        if tag(name) not in elsewhere and (found := kernel.find(_KINDS[word], name)) is not None:
             yield found
     for name in sorted(words(text)):
         if name in elsewhere:

@@ -81,7 +81,9 @@ def _json(text: str) -> Value:
 
 
 def _assigned(field: Field, text: str) -> Value:
-    """Return the members of ``uid=1000 name="a b" at.x=1`` as objects within objects."""
+    """Return the members of ``uid=1000 name="a b" at.x=1`` as objects within objects; ``1,2,3`` is a list."""
+    if field.kind == "array" and "=" not in text:
+        return [value_of(field.fields[0], item) for item in text.split(",")]
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -18,6 +18,7 @@ from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.screens.syscall_lists import ProcessScreen, TracedScreen, WaitingScreen
 from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.waits import WaitsScreen
+from ebpftop.ui.screens.workbench import WorkbenchScreen
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,6 +32,7 @@ SHEETS: tuple[type[LiveScreen], ...] = (
     TableScreen,
     WaitsScreen,
     ProgramsScreen,
+    WorkbenchScreen,
     ChangedScreen,
 )
 """The sheets that the help explains, in its order."""

@@ -21,6 +21,7 @@ from ebpftop.core.syscall_records import InFlight
 from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
 from ebpftop.models.groups import GroupsModel
+from ebpftop.models.load import LoadModel
 from ebpftop.models.processes import Processes
 from ebpftop.models.programs import ProgramsModel
 from ebpftop.models.subject import Subject
@@ -44,7 +45,7 @@ from ebpftop.ui.screens.opening import OpenController
 from ebpftop.ui.screens.over_time import CHANGE_KEYS, PACE_KEYS, PLOT_KEYS, TIME_KEYS, TimeScreen
 from ebpftop.ui.screens.placing import LEAST
 from ebpftop.ui.screens.playback import PULSE_S, Group, PlaybackController
-from ebpftop.ui.screens.probe_feed import ProbeFeed
+from ebpftop.ui.screens.probe_feed import LoadFeed, ProbeFeed
 from ebpftop.ui.screens.profiling import ProfileController
 from ebpftop.ui.screens.ready import ReadyScreen
 from ebpftop.ui.screens.row_actions import ROW_KEYS, RowController
@@ -80,6 +81,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         Binding(
             "P", "programs", "Programs", tooltip="All eBPF programs of the machine, and what they cost", id="programs"
         ),
+        Binding("B", "workbench", "Workbench", show=False, tooltip="A BPF program of your own", id="workbench"),
         *CHANGE_KEYS,
         *VIEW_KEYS,
         *ROW_KEYS,
@@ -106,7 +108,8 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.programs = ProbeFeed(source, "programs", "Programs", ProgramsModel)
         self.groups = ProbeFeed(source, "cgroups", "Groups", GroupsModel)
         self.waits = ProbeFeed(source, "states", "Why it waits", WaitsModel)
-        self.feeds = (self.programs, self.groups, self.waits)
+        self.load: ProbeFeed = LoadFeed(source, "load", "Workbench", LoadModel)
+        self.feeds = (self.programs, self.groups, self.waits, self.load)
         self.playback = PlaybackController(source, self.panes, self, self.feeds)
         self.execs = next(pane for pane in self.panes if isinstance(pane, ExecsPane))
         self.front = self.execs
@@ -401,6 +404,9 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     def action_programs(self) -> None:
         self.opening.programs()
+
+    def action_workbench(self) -> None:
+        self.opening.workbench()
 
     def action_changed(self) -> None:
         self.opening.changed()

@@ -27,10 +27,11 @@ from ebpftop.ui.screens.tail_call_table import TableScreen
 from ebpftop.ui.screens.trace_question import TraceScreen
 from ebpftop.ui.screens.waits import WaitsScreen
 from ebpftop.ui.screens.watch_list import WatchScreen
+from ebpftop.ui.screens.workbench import WorkbenchScreen
 
 MADE_IN_ADVANCE: tuple[type[ReadyScreen[Any]], ...] = (
     *(SheetScreen, SyscallScreen, ProcessScreen, ColumnsScreen, SaveScreen),
     *(CopyScreen, WatchScreen, GoScreen, ChildrenScreen, TraceScreen),
     *(WaitsScreen, ProgramsScreen, WaitingScreen, TableScreen, TracedScreen, SettingsScreen, GraphScreen, HelpScreen),
-    *(ChangedScreen, LeaveScreen),
+    *(ChangedScreen, LeaveScreen, WorkbenchScreen),
 )

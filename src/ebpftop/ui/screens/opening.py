@@ -14,9 +14,9 @@ from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.widgets.row_steps import RowSteps
 
 if TYPE_CHECKING:
-    from ebpftop.ui.screens import changed, programs, waits
+    from ebpftop.ui.screens import bench_lists, changed, programs, waits
 
-    class Main(changed.Below, programs.Below, waits.Below, Protocol):
+    class Main(changed.Below, programs.Below, waits.Below, bench_lists.Below, Protocol):
         """The main screen, as those that open above it see it."""
 
         panes: tuple[Pane, ...]
@@ -46,6 +46,13 @@ class OpenController:
 
         main = self._main
         main.app.push_screen(ready(main.app, ChangedScreen).fill_with(main))
+
+    def workbench(self) -> None:
+        """Show the file that was loaded."""
+        from ebpftop.ui.screens.workbench import WorkbenchScreen
+
+        main = self._main
+        main.app.push_screen(ready(main.app, WorkbenchScreen).fill_with(main))
 
     def call(self, subject: Subject) -> None:
         """Open the details of a system call."""

@@ -206,3 +206,9 @@ class ProbeFeed:
             # A source that has come to its end returns at once.
             self._ended.wait(AGAIN_S)
         return True
+
+
+class LoadFeed(ProbeFeed):
+    """The file that `ebpftop load` runs; what its programs print comes from the probe of the trace log, too."""
+
+    extra_probes: ClassVar[tuple[ProbeName, ...]] = ("trace",)

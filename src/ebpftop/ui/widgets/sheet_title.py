@@ -38,6 +38,11 @@ class SheetTitle(SpanLine):
             self.refresh()
 
     @property
+    def right(self) -> tuple[Span, ...]:
+        """What stands at the end of the line."""
+        return self._shown[1]
+
+    @property
     def text(self) -> str:
         """All that it says."""
         return "  ".join("".join(span.text for span in part) for part in self._shown)

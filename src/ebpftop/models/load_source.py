@@ -1,0 +1,209 @@
+"""The source of a loaded file as rows: its lines, what they name, and what compiler and verifier say beside them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+from ebpftop.core.load_records import Diagnostic, Loaded
+
+Look: TypeAlias = Literal["", "comment", "directive", "string", "helper", "map", "bad", "label", "strong", "note"]
+Piece: TypeAlias = tuple[str, Look]
+
+LABEL = 9
+"""Cells of MEANING, TRY, STATE and PATH."""
+
+_NARROWEST = 24
+_CARETS_MAX = 24
+_REGISTERS = 6
+
+_TOKEN = re.compile(
+    r"(?P<comment>//.*|/\*.*?(?:\*/|$))"
+    r'|(?P<string>"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?)'
+    r"|(?P<method>(?<=\.)(?:lookup_or_try_init|lookup_or_init|lookup|update|insert|delete|increment|atomic_increment"
+    r"|push|pop|peek|call|perf_submit|perf_submit_skb|perf_read|ringbuf_output|ringbuf_reserve|ringbuf_submit"
+    r"|ringbuf_discard|ringbuf_query|get_stackid|get_stack|redirect_map)\b)"
+    r"|(?P<name>[A-Za-z_]\w*)"
+    r"|(?P<other>\s+|[^\w\s\"'/.]+|\d\w*|.)"
+)
+HELPER = re.compile(r"bpf_\w+|PT_REGS_\w+|TP_DATA_LOC_\w+|BPF_\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A row: a line of the source (part 0), or a line of what is said about it (part 1 and on).
+
+    `number` is 0 for what is about no line. `diagnostic`: which of them it belongs to, counted from 0.
+    """
+
+    number: int
+    part: int
+    pieces: tuple[Piece, ...]
+    diagnostic: int | None = None
+    is_bad: bool = False
+    """Whether it is a line of the source that something is wrong with."""
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.pieces)
+
+
+def rows_of(loaded: Loaded, width: int) -> list[SourceRow]:
+    """Return the rows of the source that was tried last, with all diagnostics, in *width* cells."""
+    return list(_rows(loaded, max(_NARROWEST, width)))
+
+
+def _rows(loaded: Loaded, width: int) -> Iterator[SourceRow]:
+    lines = list(loaded.source)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    beside: dict[int, list[tuple[int, Diagnostic]]] = {}
+    for at, one in enumerate(loaded.diagnostics):
+        number = one.line if one.line is not None and 1 <= one.line <= len(lines) else 0
+        beside.setdefault(number, []).append((at, one))
+    for at, one in beside.get(0, ()):
+        yield from _said(one, at, 0, "", width, 1)
+    names = frozenset(one.name for one in loaded.maps)
+    in_comment = False
+    for number, line in enumerate(lines, 1):
+        pieces, in_comment = tokens(line, names, in_comment)
+        about = beside.get(number, ())
+        yield SourceRow(number, 0, pieces, about[0][0] if about else None, bool(about))
+        part = 1
+        for at, one in about:
+            for row in _said(one, at, number, line, width, part):
+                yield row
+                part += 1
+
+
+def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: int) -> Iterator[SourceRow]:
+    """Yield what is said about a line: the message below the place, and what it means."""
+
+    def row(*pieces: Piece) -> SourceRow:
+        nonlocal part
+        part += 1
+        return SourceRow(number, part - 1, pieces, at)
+
+    indent, carets = _carets(one, line)
+    message = one.message
+    wrapped = textwrap.wrap(message, max(_NARROWEST, width - indent - carets - 1), break_on_hyphens=False) or [""]
+    if indent + carets + 1 + max(map(len, wrapped)) > width:
+        yield row((" " * indent + "^" * carets, "bad"))
+        indent = carets = 0
+        wrapped = textwrap.wrap(message, width, break_on_hyphens=False) or [""]
+    yield row((" " * indent + "^" * carets + (" " if carets else "") + wrapped[0], "bad"))
+    for text in wrapped[1:]:
+        yield row((" " * (indent + carets + bool(carets)) + text, "bad"))
+    registers = [f"{register.name} {register.text}" for register in one.registers[:_REGISTERS]]
+    labelled: list[tuple[str, Sequence[str], Look]] = [
+        ("MEANING", [one.meaning], ""),
+        ("TRY", [one.suggestion], "strong"),
+        ("STATE", registers, "label"),
+        ("PATH", [" → ".join(map(str, one.path))], "label"),
+    ]
+    for label, texts, look in labelled:
+        text = "  ".join(each for each in texts if each)
+        for place, piece in enumerate(textwrap.wrap(text, max(_NARROWEST, width - LABEL), break_on_hyphens=False)):
+            yield row((f"{label if not place else '':<{LABEL}}", "label"), (piece, look))
+
+
+def _carets(one: Diagnostic, line: str) -> tuple[int, int]:
+    """Return the cells in front of the place that a message is about, and of the place itself."""
+    if not line.strip():
+        return 0, 0
+    if one.column is None or one.column < 1:
+        indent = len(line) - len(line.lstrip())
+        return indent, min(_CARETS_MAX, max(1, len(line.strip())))
+    word = re.match(r"\w+|\S", line[one.column - 1 :])
+    return min(one.column - 1, len(line)), min(_CARETS_MAX, len(word[0]) if word else 1)
+
+
+def tokens(line: str, maps: frozenset[str], in_comment: bool = False) -> tuple[tuple[Piece, ...], bool]:
+    """Return a line of C in pieces, and whether a comment goes on in the next one."""
+    found = _tokens(line, maps, in_comment)
+    return found
+
+
+@lru_cache(4096)
+def _tokens(line: str, maps: frozenset[str], in_comment: bool) -> tuple[tuple[Piece, ...], bool]:
+    pieces: list[Piece] = []
+    if in_comment:
+        end = line.find("*/")
+        if end < 0:
+            return ((line, "comment"),), True
+        pieces.append((line[: end + 2], "comment"))
+        line = line[end + 2 :]
+    elif line.lstrip().startswith("#"):
+        return ((line, "directive"),), False
+    open_comment = False
+    for token in _TOKEN.finditer(line):
+        text, kind = token[0], token.lastgroup
+        look: Look = ""
+        if kind == "comment":
+            look = "comment"
+            open_comment = text.startswith("/*") and not (len(text) > 3 and text.endswith("*/"))
+        elif kind == "string":
+            look = "string"
+        elif kind == "method" or (kind == "name" and HELPER.fullmatch(text)):
+            look = "helper"
+        elif kind == "name" and text in maps:
+            look = "map"
+        if pieces and pieces[-1][1] == look:
+            pieces[-1] = (pieces[-1][0] + text, look)
+        else:
+            pieces.append((text, look))
+    return tuple(pieces), open_comment
+
+
+@lru_cache(1024)
+def named_in(line: str) -> tuple[str, ...]:
+    """Return the helpers and the operations of maps that a line of C calls, in their order, each once."""
+    names: dict[str, None] = {}
+    for token in _TOKEN.finditer(line):
+        if token.lastgroup == "method" or (token.lastgroup == "name" and HELPER.fullmatch(token[0])):
+            names[token[0]] = None
+    return tuple(names)
+
+
+def function_lines(lines: Sequence[str], functions: Sequence[str]) -> Mapping[str, range]:
+    """Return the lines, counted from 1, that each of *functions* has, as far as braces tell."""
+    found: dict[str, range] = {}
+    for name in functions:
+        begin = next((at for at, line in enumerate(lines) if _defines(line, name)), None)
+        if begin is None:
+            continue
+        depth, seen, end = 0, False, begin
+        for end in range(begin, len(lines)):
+            bare = re.sub(r"//.*|/\*.*?\*/|\"(?:[^\"\\]|\\.)*\"", "", lines[end])
+            depth += bare.count("{") - bare.count("}")
+            seen = seen or "{" in bare
+            if seen and depth <= 0:
+                break
+        found[name] = range(begin + 1, end + 2)
+    return found
+
+
+_ATTACHED = (
+    "kprobe__",
+    "kretprobe__",
+    "tracepoint__",
+    "raw_tracepoint__",
+    "kfunc__",
+    "kretfunc__",
+    "lsm__",
+    "syscall__",
+)
+
+
+def _defines(line: str, name: str) -> bool:
+    """Return whether a line begins the function of a program; macros of BCC make the names of some."""
+    if re.search(rf"\b{re.escape(name)}\s*\(", line) and not line.rstrip().endswith(";"):
+        return True
+    macro = re.match(r"\s*(?:RAW_)?(?:TRACEPOINT|K(?:RET)?FUNC|LSM|SEC)\w*\s*\(\s*(\w+)(?:\s*,\s*(\w+))?", line)
+    if macro is None or not name.startswith(_ATTACHED):
+        return False
+    return name.endswith("__".join(part for part in macro.groups() if part)) or name.endswith(macro[1])

@@ -1,0 +1,160 @@
+"""What became of a user's file, as a record: its programs, its maps, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ebpftop.core.escape import escape, printable
+from ebpftop.core.load_records import Diagnostic, Loaded, LoadedMap, LoadedProgram, Register
+from ebpftop.kernel.bpf_names import map_type, program_type
+from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState
+from ebpftop.kernel.load.map_layouts import MapLayout
+from ebpftop.kernel.load.maps import OpenMap
+from ebpftop.models.load_diagnostics import of_compiler, of_verifier
+
+_TAB = 8
+_LOG_MAX = 64 << 10
+_LINES_MAX = 20_000
+_WRITABLE = frozenset(
+    ("hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "prog_array")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is asked of the kernel about what runs: programs by name, layouts of maps by name."""
+
+    programs: Mapping[str, ProgramFacts]
+    layouts: Mapping[str, MapLayout]
+    maps: Mapping[str, OpenMap]
+
+
+def source_lines(text: str) -> tuple[str, ...]:
+    """Return the lines of a text as records have them: without tabs, and safe to show."""
+    return tuple(escape(line.expandtabs(_TAB)) for line in text.split("\n", _LINES_MAX)[:_LINES_MAX])
+
+
+def compiling(now: float, path: Path, before: Loaded | None) -> Loaded:
+    """Return what holds while the file is compiled again."""
+    if before is None:
+        return Loaded(time=now, file=printable(path.name), path=printable(str(path)), state="compiling")
+    return msgspec.structs.replace(before, time=now, state="compiling")
+
+
+def loaded(now: float, path: Path, tried: Loading, good: Loading | None, facts: Facts) -> Loaded:
+    """Return the record of what *tried* came to; *good* is what runs now."""
+    state: Literal["on", "failed"] = "on" if tried.ok else "failed"
+    programs = good.programs if good is not None else tried.programs
+    return Loaded(
+        time=now,
+        file=printable(path.name),
+        path=printable(str(path)),
+        state=state,
+        generation=good.generation if good is not None else 0,
+        saved=max(0.0, tried.saved),
+        compile_s=tried.seconds,
+        source=source_lines(tried.source),
+        running=source_lines(good.source) if good is not None and good.source != tried.source else None,
+        programs=tuple(_program(one, facts.programs.get(one.name)) for one in programs),
+        maps=tuple(_map(one, facts.layouts[name]) for name, one in facts.maps.items() if name in facts.layouts),
+        diagnostics=tuple(diagnostics(tried, path.name)),
+    )
+
+
+def _program(state: ProgramState, facts: ProgramFacts | None) -> LoadedProgram:
+    attached = tuple(map(printable, state.attached))
+    return LoadedProgram(
+        name=printable(state.name),
+        type=program_type(state.type) if state.type else "",
+        id=facts.id if facts else None,
+        tag=facts.tag if facts else "",
+        event=", ".join(map(printable, state.events)) or None,
+        attached=attached,
+        via=", ".join(dict.fromkeys(place.partition(":")[0] for place in attached)) or None,
+        insns=facts.xlated_bytes // 8 if facts else len(state.insns) // 8,
+        jited_bytes=facts.jited_bytes if facts else 0,
+        verified_insns=facts.verified_insns if facts else None,
+        load_s=state.load_s,
+        reason=None if state.reason is None else printable(state.reason),
+        attempts=state.attempts,
+    )
+
+
+def _map(one: OpenMap, layout: MapLayout) -> LoadedMap:
+    kind = map_type(one.info.type)
+    return LoadedMap(
+        name=printable(one.name),
+        type=kind,
+        id=one.id,
+        key=layout.key.field if layout.key else None,
+        value=layout.value.field if layout.value else None,
+        max_entries=one.info.max_entries,
+        per_cpu=one.per_cpu,
+        histogram=layout.histogram,
+        writable=kind in _WRITABLE,
+        kept=one.kept,
+    )
+
+
+def diagnostics(tried: Loading, name: str) -> Iterable[Diagnostic]:
+    """Yield what is wrong with what was *tried*, first what is said of a line."""
+    log = lines_of(tried.output)
+    if tried.stage == "clang" or (tried.ok and tried.output):
+        found = [_at_columns(one, tried.source) for one in of_compiler(tried.output, tried.source.split("\n"), name)]
+        yield from found
+        if found or tried.ok:
+            return
+    if tried.stage == "verifier":
+        yield from _of_verifier(tried, name)
+        return
+    if not tried.ok and tried.stage != "attach":
+        stage: Literal["source", "clang"] = "source" if tried.stage == "source" else "clang"
+        yield Diagnostic(
+            stage=stage, line=tried.line, message=printable(tried.error), suggestion=printable(tried.remedy), log=log
+        )
+    for state in tried.programs:
+        if state.events and not state.attached and state.reason:
+            yield Diagnostic(
+                program=printable(state.name), stage="attach", message=printable(state.reason), suggestion=""
+            )
+    for slot, reason in tried.slot_errors.items():
+        yield Diagnostic(stage="attach", severity="warning", message=printable(f"{slot} stays empty: {reason}"))
+
+
+def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
+    refused = [state for state in tried.programs if state.fd is None and state.log]
+    for state in refused:
+        lines = {one.insn: one.line for one in state.lines}
+        found = of_verifier(state.name, state.log, tried.source.split("\n"), name, lines=lines)
+        yield _at_columns(found, tried.source)
+    if not refused:
+        yield Diagnostic(stage="verifier", message=printable(tried.error), suggestion=printable(tried.remedy))
+
+
+def _at_columns(one: Diagnostic, source: str) -> Diagnostic:
+    """Return *one* with the column of the line as it is shown, instead of that in bytes; its texts are safe."""
+    column = one.column
+    lines = source.split("\n")
+    if column is not None and one.line is not None and 0 < one.line <= len(lines):
+        before = lines[one.line - 1].encode()[: column - 1].decode("utf-8", "replace")
+        column = 1 + len(escape(before.expandtabs(_TAB)))
+    return msgspec.structs.replace(
+        one,
+        column=column,
+        program=None if one.program is None else printable(one.program),
+        message=printable(one.message),
+        meaning=printable(one.meaning),
+        suggestion=printable(one.suggestion),
+        registers=tuple(Register(name=printable(each.name), text=printable(each.text)) for each in one.registers),
+        log=tuple(escape(line.expandtabs(_TAB)) for line in one.log),
+    )
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """Return the lines of what compiler or verifier wrote; of a long text the end."""
+    return tuple(escape(line.expandtabs(_TAB)) for line in text[-_LOG_MAX:].rstrip("\n").split("\n")) if text else ()

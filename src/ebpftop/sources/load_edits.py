@@ -1,0 +1,33 @@
+"""What a screen changes of the file that is loaded: `ebpftop.core.load_edits.FileEditor`, on the live kernel."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ebpftop.probes.load import LoadProbe
+
+
+class LoadEdits(ABC):
+    """Each of these raises SourceError if it is refused."""
+
+    @abstractmethod
+    def _editing(self) -> AbstractContextManager[LoadProbe]:
+        """Return the probe, locked; what it has is read when the context ends. Raises SourceError if there is none."""
+
+    def write_map(self, name: str, key: str, value: str, field: str = "") -> None:
+        """Set a key of a map, or one *field* of its value, to what was typed."""
+        with self._editing() as probe:
+            probe.write_map(name, key, value, field)
+
+    def delete_key(self, name: str, key: str) -> None:
+        """Remove a key from a map."""
+        with self._editing() as probe:
+            probe.delete_key(name, key)
+
+    def set_slot(self, name: str, index: str, program: str | None) -> None:
+        """Put a program into a slot of an array of programs, None: empty it."""
+        with self._editing() as probe:
+            probe.set_slot(name, index, program)

@@ -1,0 +1,163 @@
+"""The sheets of the workbench: a line of the source, an instruction, an event, all that compiler or verifier said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ebpftop.core.format import brief, counted
+from ebpftop.core.load_records import BpfEvent, Diagnostic
+from ebpftop.core.trace_records import Trace
+from ebpftop.models.load import LoadModel
+from ebpftop.models.load_code import CodeRow
+from ebpftop.models.load_fields import Leaf
+from ebpftop.models.load_histograms import Bucket
+from ebpftop.models.load_maps import Entry, MapTable
+from ebpftop.models.load_values import typed, worded
+from ebpftop.models.subject import Subject, subject_of_event
+from ebpftop.ui.panes.common import date_and_time
+from ebpftop.ui.panes.load_output import event_text
+from ebpftop.ui.widgets.sheet import Details, Sheet
+
+_MOST = 200
+"""Instructions that are listed."""
+
+
+def line_details(
+    model: LoadModel, number: int, text: str, words: Sequence[tuple[str, str]], code: Sequence[CodeRow]
+) -> Details:
+    """Return what is known of a line of the source: what it calls, how often it ran, what became of it."""
+
+    def sheet() -> Sheet:
+        page = Sheet()
+        page.heading(f"Line {number}")
+        page.line((text.strip(), "bold"))
+        rate, total = model.lines.rates.get(number), model.lines.totals.get(number)
+        if total is not None:
+            page.fact("ran", f"{total:,} times", "bold", f"{brief(rate)}/s" if rate else "")
+        if words:
+            page.heading("What it calls")
+            for name, about in words:
+                page.fact(name, about)
+        for one in model.latest.diagnostics if model.latest is not None else ():
+            if one.line == number:
+                _say(page, one)
+        page.heading("Bytecode")
+        mine = [row for row in code if row.line == number and row.kind == "insn"]
+        for row in mine[:_MOST]:
+            page.line((f"{row.offset:>6}: ", "$dim"), (row.text, ""))
+        if not mine:
+            page.line(("none: the compiler left nothing of this line, or moved it into others", "$dim"))
+        return page
+
+    return Details(f"Line {number}", sheet, copies=text.strip(), copies_what="Line")
+
+
+def insn_details(row: CodeRow, words: Sequence[tuple[str, str]], line: str) -> Details:
+    """Return what is known of an instruction."""
+
+    def sheet() -> Sheet:
+        page = Sheet()
+        page.heading(f"Instruction {row.offset} of {row.program}")
+        page.line((row.text, "bold"))
+        for name, about in words:
+            page.fact(name, about)
+        if row.line is not None:
+            page.heading(f"Line {row.line}")
+            page.line((line.strip(), ""))
+        return page
+
+    return Details(f"Instruction {row.offset}", sheet, copies=row.text, copies_what="Instruction")
+
+
+def event_details(event: BpfEvent, leaves: tuple[Leaf, ...]) -> Details:
+    """Return all fields of an event."""
+
+    def sheet() -> Sheet:
+        page = Sheet()
+        page.heading(f"Event of {event.map}")
+        page.fact("time", date_and_time(event.time))
+        page.fact("program", event.program)
+        page.fact("cpu", event.cpu)
+        page.fact("bytes", event.size, note="fewer than the structure has" if event.cut else "")
+        page.heading("Fields")
+        for leaf in leaves:
+            value = leaf.read(event.fields)
+            text = worded(leaf.field, value, event.names.get(leaf.place(""), ""))
+            raw = f"{value}" if isinstance(value, (int, float)) and text.plain != f"{value}" else ""
+            page.fact(leaf.name or "data", str(text) or "–", "bold", f"{leaf.field.type} {raw}".strip())
+        return page
+
+    return Details(
+        f"{event.map} · {event.comm or 'event'}",
+        sheet,
+        copies=event_text(event, leaves),
+        copies_what="Event",
+        subject=_subject(event),
+    )
+
+
+def _subject(event: BpfEvent) -> Subject | None:
+    if event.pid is None:
+        return None
+    return Subject("process", event.comm or "", event.pid, uid=event.uid, time=event.time)
+
+
+def line_printed(line: Trace) -> Details:
+    """Return all that is known of a line that a program printed."""
+
+    def sheet() -> Sheet:
+        page = Sheet()
+        page.heading("Line of the trace pipe")
+        page.fact("time", date_and_time(line.time))
+        page.fact("by", line.program.name if line.program is not None else None, "bold")
+        page.fact("task", line.task, "", f"pid {line.pid}")
+        page.fact("cpu", line.cpu)
+        page.heading("Message")
+        page.line((line.message, ""))
+        return page
+
+    return Details(
+        f"{line.task} ({line.pid})",
+        sheet,
+        copies=line.message,
+        copies_what="Line",
+        subject=subject_of_event("trace", line),
+    )
+
+
+def log_details(one: Diagnostic) -> Details:
+    """Return all that the compiler or the verifier said."""
+
+    def sheet() -> Sheet:
+        page = Sheet()
+        _say(page, one)
+        page.heading(f"All that {one.stage} said: {counted(len(one.log), 'line')}")
+        for text in one.log:
+            page.line((text, ""))
+        return page
+
+    where = f"line {one.line}" if one.line is not None else one.program or "the file"
+    return Details(f"{one.stage} · {where}", sheet, copies="\n".join(one.log) or one.message, copies_what="Log")
+
+
+def _say(page: Sheet, one: Diagnostic) -> None:
+    page.heading(one.message)
+    page.fact("program", one.program)
+    page.fact("meaning", one.meaning)
+    page.fact("try", one.suggestion, "bold")
+    for register in one.registers:
+        page.fact(register.name, register.text)
+    page.fact("path", " → ".join(map(str, one.path)))
+
+
+def entry_details(row: object, table: MapTable | None) -> Details:
+    """Return what is known of an entry of a map, or of a bucket of a histogram."""
+    if not isinstance(row, Entry) or table is None:
+        text = f"{row.low} {row.high} {row.count}" if isinstance(row, Bucket) else ""
+        return Details("Bucket", Sheet, copies=text, copies_what="Bucket")
+    pid = next((leaf.read(row.row.key) for leaf in table.key if leaf.field.meaning == "pid"), None)
+    subject = None
+    if isinstance(pid, int):
+        subject = Subject("process", row.row.names.get("key", ""), pid, time=table.time)
+    text = f"{typed(row.row.key)} = {typed(row.row.value)}"
+    return Details(table.name, Sheet, copies=text, copies_what="Entry", subject=subject)

@@ -1,0 +1,87 @@
+"""What the titles of the workbench say: of the file, of its source, its bytecode, its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ebpftop.core.clock import time_text
+from ebpftop.core.format import brief, count, counted, nanoseconds
+from ebpftop.core.load_records import Loaded, LoadedProgram
+from ebpftop.models.load import LoadModel
+from ebpftop.ui.panes.load_output import PRINTED_NAME, OutputLines
+from ebpftop.ui.panes.title import Count
+from ebpftop.ui.widgets.columns import Span
+
+_NAMED = 3
+"""Programs that the first line names."""
+
+
+def headline(model: LoadModel, latest: Loaded) -> list[list[Span]]:
+    """Return what the first line says of the file, the most important first."""
+    if latest.state == "failed":
+        runs_on = "the last good one runs on" if latest.programs else "none runs yet"
+        saved = f"saved {time_text(latest.saved)}"
+        return [[Span(f"✗ {latest.file}", "bad"), Span("  did not load")], [Span(runs_on)], [Span(saved, "dim")]]
+    if latest.state == "compiling":
+        return [[Span(latest.file, "name"), Span("  compiling …")]]
+    parts = [[Span(latest.file, "name"), Span(f"  loaded {time_text(latest.time)}")]]
+    for one in latest.programs[:_NAMED]:
+        bad = one.reason is not None and not one.attached
+        parts.append([Span(_program(model, one), "bad" if bad else "")])
+    if len(latest.programs) > _NAMED:
+        parts.append([Span(f"{len(latest.programs) - _NAMED} more programs", "dim")])
+    if latest.compile_s:
+        parts.append([Span(f"in {nanoseconds(latest.compile_s * 1e9)}", "dim")])
+    return parts
+
+
+def _program(model: LoadModel, program: LoadedProgram) -> str:
+    """Return what is said of a program: where it hangs, how often it runs, what a run takes."""
+    if not program.attached:
+        return f"{program.name}: {program.reason}" if program.reason else program.name
+    rates = model.rates_of(program.name)
+    figures = ""
+    if rates is not None and rates.runs > 0:
+        figures = f" {brief(rates.runs)}/s" + (f" × {nanoseconds(rates.ns_per_run)}" if rates.ns_per_run else "")
+    return f"{program.name} at {', '.join(program.attached)}{figures}"
+
+
+def of_source(model: LoadModel, line: int, functions: Mapping[str, range]) -> list[Count]:
+    """Return how often the line under the cursor ran, or its program."""
+    rate = model.lines.rates.get(line)
+    if rate is not None:
+        return [Count(f"line {line} ran {brief(rate) if rate else 0}/s")]
+    program = next((name for name, lines in functions.items() if line in lines), "")
+    rates = model.rates_of(program)
+    return [Count(f"{program} ran {brief(rates.runs) if rates.runs else 0}/s")] if rates is not None else []
+
+
+def errors_of(model: LoadModel) -> list[Span]:
+    """Return how many errors there are, for the right end of the source's title."""
+    wrong = len(model.latest.diagnostics) if model.latest is not None and model.failed else 0
+    return [Span(counted(wrong, "error"), "bad")] if wrong else []
+
+
+def of_code(model: LoadModel, *, native: bool) -> list[Count]:
+    """Return how many instructions there are, and what became of them."""
+    programs = model.programs
+    insns, size = sum(one.insns for one in programs), sum(one.jited_bytes for one in programs)
+    arch = next((code.arch for code in model.codes.values() if code.arch), "")
+    if not insns:
+        return []
+    if native:
+        return [Count(f"{size} B {arch}".rstrip())]
+    parts = [Count(f"{insns} xlated{f' → {size} B {arch}'.rstrip() if size else ''}")]
+    walked = sum(one.verified_insns or 0 for one in programs)
+    return [*parts, Count(f"{count(walked)} verified", 1)] if walked else parts
+
+
+def of_output(lines: OutputLines) -> list[Count]:
+    """Return how many events came."""
+    shown, of, _ = lines.output_filter.counts
+    events = lines.view.ring.end
+    if not events:
+        return []
+    filtered = f"{shown:,} of " if shown != of else ""
+    what = "line" if lines.name_shown == PRINTED_NAME else "event"
+    return [Count(f"{filtered}{counted(events, what)}"), Count("follows" if lines.follow else "F: follow", 1)]

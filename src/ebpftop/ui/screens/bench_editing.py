@@ -1,0 +1,135 @@
+"""The workbench's edits: values of maps, keys, slots, and whether lines are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+
+from ebpftop.core.source import SourceError
+from ebpftop.models.load_maps import Entry, MapTable
+from ebpftop.models.load_values import typed
+from ebpftop.sources.capabilities import editor_of
+from ebpftop.ui.screens.bench_edits import asked_of_entry, asked_of_new
+from ebpftop.ui.screens.bench_lists import MAPS, BenchLists
+from ebpftop.ui.widgets.cell_editor import CellEditor
+from ebpftop.ui.widgets.row_view import RowView
+
+
+class EditBench(BenchLists):
+    """Lists whose maps can be written while the program runs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("A,insert", "add", "Add", tooltip="Add a key to the map; or a program to a slot", id="load.add"),
+        Binding("delete", "remove", "Remove", show=False, key_display="Del", tooltip="Remove a key", id="load.remove"),
+        Binding("R", "count_lines", "Count runs", tooltip="Count how often each line runs, and stop", id="load.lines"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts_lines = False
+
+    def refusal(self, table: MapTable) -> str:
+        """Return why a map cannot be written now; empty if it can."""
+        playback = self._main.playback
+        if editor_of(self._main.source) is None:
+            return "This is a recording: values can be set while the program runs"
+        if playback.paused or playback.is_past:
+            return "Time stands still. l goes back to live, where values can be set"
+        return "" if table.info.writable else f"{table.name} cannot be written: it is a map of type {table.info.type}"
+
+    def _program_names(self) -> list[str]:
+        return [one.name for one in self.loaded_file.programs]
+
+    def edit(self, entry: Entry) -> None:
+        """Ask for another value of an entry."""
+        table, editor = self.maps.shown, editor_of(self._main.source)
+        if table is None:
+            return
+        if refusal := self.refusal(table):
+            self.app.notify(refusal)
+        elif editor is not None:
+            self.editor.open(asked_of_entry(editor, table, entry, self._program_names()))
+
+    def action_add(self) -> None:
+        """Ask for a new entry of the map that is shown."""
+        table, editor = self.maps.shown, editor_of(self._main.source)
+        if table is None:
+            self.app.notify("There is no map to add to")
+        elif refusal := self.refusal(table):
+            self.app.notify(refusal)
+        elif editor is not None:
+            self.go_to_pane(MAPS)
+            self.editor.open(asked_of_new(editor, table, self._program_names()))
+
+    def action_remove(self) -> None:
+        """Remove the entry under the cursor."""
+        table, editor = self.maps.shown, editor_of(self._main.source)
+        row = self.maps.selected() if self.front == MAPS else None
+        if table is None or not isinstance(row, Entry):
+            self.app.notify("Choose an entry of a map first")
+        elif refusal := self.refusal(table):
+            self.app.notify(refusal)
+        elif editor is not None:
+            key = typed(row.row.key)
+            if table.is_slots:
+                self._ask(partial(editor.set_slot, table.name, key, None), self._answered)
+            else:
+                self._ask(partial(editor.delete_key, table.name, key), self._answered)
+
+    def action_count_lines(self) -> None:
+        """Count how often each line runs, or stop that."""
+        editor = editor_of(self._main.source)
+        if editor is None:
+            self.app.notify("This is a recording: lines can be counted while the program runs")
+            return
+        self._counts_lines = not self._counts_lines
+        begins = "Lines are counted: each run takes some nanoseconds more. R stops it"
+        self.app.notify(begins if self._counts_lines else "Lines are not counted any more")
+        self._ask(partial(editor.count_lines, self._counts_lines), self._answered)
+
+    @on(RowView.OpenedEmpty)
+    def _opened_empty(self, event: RowView.OpenedEmpty) -> None:
+        event.stop()
+        if self.front == MAPS:
+            self.action_add()
+
+    @on(CellEditor.Written)
+    def _written(self, event: CellEditor.Written) -> None:
+        event.stop()
+        self._ask(partial(event.asked.write, event.text), partial(self._wrote, event.asked.label))
+
+    def _wrote(self, label: str, refused: SourceError | None) -> None:
+        asked = self.editor.asked
+        if asked is None or asked.label != label:
+            self._answered(refused)  # another one is asked for meanwhile
+        elif refused is not None:
+            self.editor.note(str(refused), bad=True)
+        else:
+            self.editor.close()
+
+    def _answered(self, refused: SourceError | None) -> None:
+        if refused is not None:
+            self.app.notify(str(refused), severity="error", markup=False)
+
+    def _ask(self, work: Callable[[], None], done: Callable[[SourceError | None], None]) -> None:
+        """Do *work* in a thread, then *done* with why it was refused."""
+
+        def run() -> None:
+            refused: SourceError | None = None
+            try:
+                work()
+            except SourceError as error:
+                refused = error
+            self._main.post(partial(done, refused))
+
+        self._main.run_feeding(run)
+
+    @on(CellEditor.Closed)
+    def _editor_closed(self, event: CellEditor.Closed) -> None:
+        event.stop()
+        if not self.is_closed:
+            self.set_focus(self.pane.lines)

@@ -1,0 +1,283 @@
+"""The workbench: a file of one's own, its bytecode, maps and output; its states; what moves together; its past."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from ebpftop.core.records import Fullest
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.screens.workbench import WorkbenchScreen
+
+from . import load_scene as scene
+from .conftest import Look, settle, until
+from .load_scene import with_load
+from .scene import START, Remembered, batch, minute, probe_state
+from .test_screen_keys import running
+
+SIZES = pytest.mark.parametrize(
+    "size", [(60, 15), (80, 24), (120, 35), (200, 50)], ids=lambda size: "x".join(map(str, size))
+)
+
+
+def shown(app: EbpftopApp) -> str:
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
+
+
+def screen(app: EbpftopApp) -> WorkbenchScreen:
+    assert isinstance(app.screen, WorkbenchScreen)
+    return app.screen
+
+
+async def seen(pilot: Pilot[int], words: str) -> None:
+    assert isinstance(pilot.app, EbpftopApp)
+    app = pilot.app
+    await until(pilot, lambda: words in shown(app))
+
+
+# How it looks.
+
+
+@SIZES
+def test_a_counter(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(with_load(scene.counter()), size, "B", "j", "j", "j", "j")
+
+
+@SIZES
+def test_what_the_verifier_says_stands_below_its_line(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(with_load(scene.failing()), size, "B")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=lambda size: "x".join(map(str, size)))
+def test_a_buffer(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(with_load(scene.buffer()), size, "B", "shift+tab", "k")
+
+
+def test_slots_of_a_prog_array(looks_the_same: Look) -> None:
+    assert looks_the_same(with_load(scene.tail()), (120, 35), "B", "tab", "tab")
+
+
+def test_a_histogram_is_drawn(looks_the_same: Look) -> None:
+    assert looks_the_same(with_load(scene.tail()), (120, 35), "B", "tab", "tab", "v")
+
+
+def test_lines_that_ran_are_lit_up(looks_the_same: Look) -> None:
+    assert looks_the_same(with_load(scene.counter(with_lines=True)), (120, 35), "B", "j", "j", "j", "j")
+
+
+def test_light_colours(looks_the_same: Look) -> None:
+    assert looks_the_same(with_load(scene.failing()), (120, 35), "B", theme="light")
+
+
+# Its states.
+
+
+async def test_without_a_file_it_says_how_to_load_one() -> None:
+    async with running(with_load([]), (80, 24)) as (pilot, _):
+        await pilot.press("B")
+        await seen(pilot, "ebpftop load FILE.c")
+
+
+async def test_a_recording_without_one_says_how_to_make_it() -> None:
+    async with running(with_load([], live=False), (80, 24)) as (pilot, _):
+        await pilot.press("B")
+        await seen(pilot, "ebpftop record FILE --load FILE.c")
+
+
+async def test_a_first_load_that_failed_has_nothing_that_runs() -> None:
+    from msgspec.structs import replace
+
+    first = replace(scene.FAILED, programs=(), maps=(), running=None, generation=0, diagnostics=(scene.TYPO,))
+    async with running(with_load([batch("load", 2, probe_state("load", "on"), first)])) as (pilot, app):
+        await pilot.press("B")
+        await seen(pilot, "did not load · none runs yet")
+        assert "nothing runs yet" in shown(app)
+        assert "did you mean" in shown(app)
+
+
+async def test_what_was_lost_stands_in_the_title_of_the_output() -> None:
+    async with running(with_load(scene.buffer())) as (pilot, _):
+        await pilot.press("B")
+        await seen(pilot, "lost 4 ring")
+
+
+async def test_nothing_of_a_file_reaches_the_terminal_raw() -> None:
+    async with running(with_load(scene.buffer())) as (pilot, app):
+        await pilot.press("B")
+        await seen(pilot, "\\x1b[2Jred")
+        assert "\x1b" not in shown(app)
+
+
+# What moves together.
+
+
+async def test_a_line_and_its_instructions_move_together() -> None:
+    async with running(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("B", "j", "j", "j", "j")
+        bench = screen(app)
+        assert bench.line == 11
+        row = bench.code.selected()
+        assert row is not None
+        assert (row.line, row.text) == (11, "n = counter_table.lookup(&uid);")
+        await pilot.press("tab", *["j"] * 6)
+        assert bench.line == 12
+        line = bench.source.selected()
+        assert line is not None
+        assert line.number == 12
+        await pilot.press("G")
+        assert bench.source.line_at_cursor() == 14
+
+
+async def test_the_bytecode_can_be_that_of_the_processor() -> None:
+    async with running(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("B", "tab")
+        assert "*(u64 *)(r10 - 8) = r0" in shown(app)
+        await pilot.press("v")
+        await seen(pilot, "mov qword ptr [rbp - 8], rax")
+        await pilot.press("V")
+        await seen(pilot, "*(u64 *)(r10 - 8) = r0")
+
+
+async def test_e_goes_to_the_error_from_anywhere_and_v_shows_the_whole_log() -> None:
+    async with running(with_load(scene.failing())) as (pilot, app):
+        await pilot.press("B", "g", "tab", "tab", "e")
+        bench = screen(app)
+        assert bench.front == 0
+        assert bench.source.line_at_cursor() == 12
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        assert "All that verifier said: 212 lines" in shown(app)
+
+
+async def test_the_cursor_goes_to_the_error_when_the_file_is_saved() -> None:
+    source = with_load(scene.counter(49))
+    async with running(source) as (pilot, app):
+        await pilot.press("B", "g")
+        source.give(batch("load", 50, scene.FAILED))
+        await seen(pilot, "R0 invalid mem access")
+        assert screen(app).source.line_at_cursor() == 12
+        assert "1000 ann" in shown(app), "the last good one runs on"
+
+
+async def test_enter_explains_a_line() -> None:
+    async with running(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("B", "j", "j", "j", "j", "enter")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        assert "call bpf_map_lookup_elem" in shown(app)
+
+
+# Maps and output.
+
+
+async def test_each_map_keeps_how_it_was_sorted_and_filtered() -> None:
+    async with running(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("B", "tab", "tab", "slash", *"key:ann", "enter")
+        maps = screen(app).maps
+        assert maps.end == 1
+        await pilot.press("v")
+        assert screen(app).map_name == "config"
+        assert maps.end == 1
+        assert "hi, ann" in shown(app)
+        await pilot.press("v")
+        assert maps.end == 1
+        await pilot.press("escape")
+        assert maps.end == 4
+        await pilot.press("less_than_sign")
+        assert maps.sort_key == "key"
+
+
+async def test_the_output_is_filtered_by_the_fields_of_the_struct() -> None:
+    async with running(with_load(scene.buffer())) as (pilot, app):
+        await pilot.press("B", "shift+tab", "slash", *"delay:>50us uid:ann", "enter")
+        await seen(pilot, "1 of 5 events")
+        assert "git" in shown(app)
+        await pilot.press("escape", "v")
+        await seen(pilot, "sent 4101")
+        assert "of another" not in shown(app)
+
+
+async def test_an_event_leads_to_its_fields() -> None:
+    async with running(with_load(scene.buffer())) as (pilot, app):
+        await pilot.press("B", "shift+tab", "k", "enter")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        assert "u64 1200" in shown(app)
+
+
+async def test_rows_are_exported_as_numbers() -> None:
+    async with running(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("B", "tab", "tab")
+        from ebpftop.ui.export import to_csv
+
+        rows = screen(app).exported()
+        assert to_csv(rows.headers, rows).splitlines()[:2] == ["key,value,per_s", "1000,117,7.0"]
+
+
+# Time.
+
+
+async def test_time_stands_still_goes_back_and_on() -> None:
+    source = Remembered([*minute(), *scene.failing()], scene.PROBES)
+    async with running(source) as (pilot, app):  # type: ignore[arg-type]  # it is one
+        await pilot.press("B")
+        await seen(pilot, "did not load")
+        await pilot.press("space", *["comma"] * 12)
+        await seen(pilot, "PAUSED 13:00:48")
+        assert "did not load" not in shown(app)
+        assert "hello at raw_tracepoint:sys_enter" in shown(app)
+        await pilot.press("l")
+        await seen(pilot, "did not load")
+
+
+async def test_nothing_is_drawn_again_unless_something_came() -> None:
+    source = with_load(scene.counter())
+    async with running(source) as (pilot, app):
+        await pilot.press("B")
+        await seen(pilot, "1000 ann")
+        bench = screen(app)
+        before = [strip for lines in (bench.source, bench.maps) for _, strip in lines._strips.values()]
+        source.give(batch("execs", 61, Fullest(time=START + 61, probe="execs", share=0.5, size=1 << 20)))
+        await settle(pilot, source)
+        await pilot.pause(0.3)
+        after = [strip for lines in (bench.source, bench.maps) for _, strip in lines._strips.values()]
+        assert all(one is other for one, other in zip(before, after, strict=True))
+
+
+# Keys, sizes.
+
+
+async def test_tab_goes_round_and_m_shows_one_pane_alone() -> None:
+    async with running(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("B")
+        bench = screen(app)
+        assert [pane.display for pane in bench.panes] == [True] * 4
+        await pilot.press("tab", "tab", "m")
+        assert [bool(pane.display) for pane in bench.panes] == [False, False, True, False]
+        await pilot.press("tab")
+        assert [bool(pane.display) for pane in bench.panes] == [False, False, False, True]
+        await pilot.press("m", "tab")
+        assert [bool(pane.display) for pane in bench.panes] == [True] * 4
+        assert bench.front == 0
+        await pilot.press("B")
+        assert app.screen is app.main
+
+
+async def test_it_is_resized_at_any_moment() -> None:
+    async with running(with_load(scene.failing())) as (pilot, app):
+        await pilot.press("B", "tab", "tab")
+        for size in ((80, 24), (40, 8), (200, 50), (60, 15), (120, 35)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert screen(app).pane.lines.has_focus
+            assert "counter.c" in shown(app)
+
+
+async def test_another_file_takes_the_place_of_the_first() -> None:
+    source = with_load(scene.counter(50))
+    async with running(source) as (pilot, app):
+        await pilot.press("B", "tab", "tab")
+        await seen(pilot, "1000 ann")
+        source.give(*scene.tail(61))
+        await seen(pilot, "hello_exec")
+        assert "execve" in shown(app)
+        assert "counter_table" not in shown(app)

@@ -1,0 +1,4 @@
+// implicit
+int hello(void *ctx) {
+	return min(1, 2);
+}

@@ -1,0 +1,6 @@
+int seen = 0;
+
+int hello(void *ctx) {
+	seen++;
+	return seen;
+}

@@ -1,0 +1,4 @@
+int hello(void *ctx) {
+	struct data_t data = {};
+	return data.pid;
+}

@@ -1,0 +1,4 @@
+int hello(void *ctx) {
+	printf("Hello World!\n");
+	return 0;
+}

@@ -1,0 +1,6 @@
+int hello(void *ctx) {
+	BPF_HASH(counter_table, u64, u64);
+	u64 uid = 1;
+	counter_table.increment(uid);
+	return 0;
+}

@@ -1,0 +1,3 @@
+void hello(void *ctx) {
+	return 1;
+}

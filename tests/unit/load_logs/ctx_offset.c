@@ -1,0 +1,3 @@
+int hello(struct bpf_raw_tracepoint_args *ctx) {
+	return ctx->args[20];
+}

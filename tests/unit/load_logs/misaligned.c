@@ -1,0 +1,5 @@
+// type: xdp
+int hello(void *ctx) {
+	asm volatile("r1 = 0\n*(u64 *)(r10 - 12) = r1");
+	return 0;
+}

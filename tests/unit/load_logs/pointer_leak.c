@@ -1,0 +1,5 @@
+// type: socket
+// unprivileged
+int hello(void *ctx) {
+	return (int)(long)ctx;
+}

@@ -1,0 +1,258 @@
+"""What clang and the verifier really printed about bad programs (load_logs/), on kernels 5.10 to 7.x, is explained.
+
+The logs were made by BCC and bpf(2) of the file beside them; of a long one, the end is kept. A
+program that another kernel refuses in other words has a log for each wording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ebpftop.core.load_records import Diagnostic
+from ebpftop.models import verifier_log
+from ebpftop.models.load_diagnostics import of_compiler, of_verifier
+
+LOGS = Path(__file__).parent / "load_logs"
+
+# Of each program, the line that is at fault, and how the explanation begins.
+CLANG: Mapping[str, tuple[int | None, str]] = {
+    "called_function": (6, "BCC makes a program of every function of the"),
+    "clang_array_size": (None, "The size of an array on the stack has to be"),
+    "clang_arrow": (10, "This is a pointer: its members are reached b"),
+    "clang_asm_register": (2, "BCC reads the file once for this machine's o"),
+    "clang_assign_const": (3, "This was declared const: it cannot be change"),
+    "clang_bit_field_address": (9, "A bit-field has no address of its own."),
+    "clang_brace": (5, "A } is missing here, or further up: every br"),
+    "clang_duplicate_table": (2, "Two maps have the same name."),
+    "clang_few_arguments": (5, "Arguments are missing."),
+    "clang_float": (2, "BPF programs have no floating-point numbers:"),
+    "clang_goto_undefined": (4, "goto out, and there is no line out: in this"),
+    "clang_header": (1, "There is no such header here: ebpftop compil"),
+    "clang_implicit": (2, "There is no function bpf_get_current_uid her"),
+    "clang_implicit_libc": (4, "There is no function strcmp here: a BPF prog"),
+    "clang_incomplete": (2, "struct data_t is named, but what is in it is"),
+    "clang_increment_pointer": (5, "A number is expected, and this is an address"),
+    "clang_key_by_value": (5, "An address is expected, and this is a number"),
+    "clang_macro_missing": (2, "PATH_MAX is used here, and declared nowhere"),
+    "clang_many_arguments": (5, "There are more arguments than it has."),
+    "clang_memcpy": (4, "memset of this many bytes, or of a size that"),
+    "clang_no_member": (8, "struct data_t has no member uid (on this ker"),
+    "clang_no_method": (5, "The map output has no operation increment: w"),
+    "clang_no_table": (3, "counter_table is used here, and declared now"),
+    "clang_non_static": (4, "A program gets its context and at most as ma"),
+    "clang_printf": (2, "There is no function printf here: a BPF prog"),
+    "clang_quote": (2, "This is not C: something is missing or too m"),
+    "clang_redefinition": (5, "hello is there twice."),
+    "clang_semicolon": (2, "A statement ends with a semicolon, and here"),
+    "clang_signed_division": (3, "BPF has no division of signed numbers."),
+    "clang_stack": (8, "The variables of this function need more tha"),
+    "clang_string": (3, "An array cannot be given a value with =, exc"),
+    "clang_table_in_function": (2, "A map is declared inside a function; maps be"),
+    "clang_table_type": (1, "This is not a kind of map that BCC or this k"),
+    "clang_undeclared": (5, "counter_tabel is used here, and declared now"),
+    "clang_unknown_type": (2, "uint is not a type that is known here."),
+    "clang_unused_value": (6, "= gives a value, == compares. This gives one"),
+    "clang_void_return": (2, "This function was declared void, so it retur"),
+    "perf_output_as_ring": (5, "The map output has no operation ringbuf_outp"),
+    "printk_arguments": (3, "bpf_trace_printk prints three numbers at mos"),
+}
+VERIFIER: Mapping[str, tuple[int | None, str]] = {
+    "beyond_reserved": (7, "This memory has 8 bytes; this accesses 8 at"),
+    "beyond_value": (11, "A value of the map has 64 bytes; this access"),
+    "bound_lost": (10, "The value in r2 is a size that may be negati"),
+    "call_to_nowhere": (None, "A function of the program does not end with"),
+    "called_static": (None, "A function of the program does not end with"),
+    "clang_global": (4, "This uses a global or static variable, or a"),
+    "clang_key_by_value": (5, "counter_table.lookup needs the address of me"),
+    "clang_pragma_unroll": (4, "Too many branches follow one another: the ve"),
+    "comm_too_small": (3, "bpf_get_current_comm would go beyond the var"),
+    "ctx_moved": (4, "The context may only be read at constant off"),
+    "ctx_offset": (2, "Offset 160 of the context cannot be accessed"),
+    "ctx_write": (2, "Offset 0 of the context cannot be accessed b"),
+    "ctx_write_kprobe": (3, "Offset 80 of the context cannot be accessed"),
+    "divide_by_zero": (2, "This divides by the constant 0."),
+    "endless_loop": (3, "This loop never ends: it comes back with not"),
+    "frame_pointer": (2, "r10 points to the stack and may not be chang"),
+    "gpl_only": (4, "bpf_trace_printk is only for programs under"),
+    "helper_not_allowed": (2, "Programs of this kind may not call bpf_overr"),
+    "helper_of_xdp": (2, "Programs of this kind may not call bpf_redir"),
+    "helper_unknown": (4, "This kernel has no helper of that number: it"),
+    "index_off_by_one": (12, "A value of the map has 64 bytes; this access"),
+    "index_signed": (13, "An index is added to a pointer, and may be n"),
+    "index_unbounded": (12, "An index has no upper limit that the verifie"),
+    "jumps_too_complex": (4, "Too many branches follow one another: the ve"),
+    "loop_over_string": (9, "This reads bytes of the stack that were neve"),
+    "map_pointer_read": (7, "Offset 0 of the context cannot be accessed b"),
+    "misaligned": (3, "8 bytes are accessed at an address that is n"),
+    "negative_size": (9, "The value in r2 is a size that may be negati"),
+    "no_exit": (None, "A function of the program does not end with"),
+    "no_result": (None, "There is an instruction that no path leads t"),
+    "no_unsigned_size_perf": (5, "This reads bytes of the stack that were neve"),
+    "not_a_pointer": (8, "The value in r1 is a number to the verifier,"),
+    "not_a_pointer_c": (6, "The value in r1 is a number to the verifier,"),
+    "null_after_branch": (10, "n may be NULL: there is no such key in the m"),
+    "null_to_helper": (7, "id may be NULL, and counter_table.lookup nee"),
+    "null_value": (11, "n may be NULL: there is no such key in the m"),
+    "number_as_key": (5, "counter_table.lookup needs the address of me"),
+    "packet_bounds": (4, "The packet may end before this byte: the ver"),
+    "perf_submit_without_ctx": (5, "The first argument of output.perf_submit has"),
+    "pointer_32": (7, "r1 was never set on this path: a variable wi"),
+    "pointer_and": (7, "value is a pointer, and this is not somethin"),
+    "pointer_compare_asm": (7, "value is a pointer, and this is not somethin"),
+    "pointer_leak": (4, "An address of the kernel would become visibl"),
+    "reserve_size_unknown": (5, "ring.ringbuf_reserve needs a size that is kn"),
+    "reserve_unchecked": (8, "e may be NULL: the buffer is full. Test it b"),
+    "reserve_without_submit": (11, "What was reserved or taken (ring.ringbuf_res"),
+    "return_value": (3, "The value that this program returns is not o"),
+    "return_value_cgroup": (3, "The value that this program returns is not o"),
+    "ringbuf_wrong_pointer": (9, "e is a number to the verifier, not a pointer"),
+    "size_too_large": (10, "bpf_probe_read_kernel would go beyond the va"),
+    "sleepable": (5, "bpf_copy_from_user may have to wait (for mem"),
+    "stack_index": (7, "An index into a variable on the stack may le"),
+    "stack_read_unset": (3, "This reads bytes of the stack that were neve"),
+    "stack_write_beyond": (2, "This is beyond the stack, which has 512 byte"),
+    "string_pointer": (5, "This uses a global or static variable, or a"),
+    "task_member_null": (6, "There is no such member in this structure of"),
+    "task_write": (4, "This memory may only be read: it belongs to"),
+    "too_many_steps": (8, "The verifier walked a million instructions a"),
+    "unbounded_loop": (4, "Too many branches follow one another: the ve"),
+    "unbounded_size": (10, "The value in r2 is a size that may be negati"),
+    "unreachable": (None, "There is an instruction that no path leads t"),
+    "unset_register": (3, "r7 was never set on this path: a variable wi"),
+    "wrong_map_kind": (4, "A tail call goes through a BPF_PROG_ARRAY; t"),
+    "wrong_map_kind_2": (5, "bpf_map_lookup_elem does not work with this"),
+}
+
+# Where a kernel refuses another line, or for another reason.
+ELSEWHERE: Mapping[str, tuple[int | None, str]] = {
+    "jumps_too_complex.5.10": (3, "Too many branches follow one another: the ve"),
+    "no_unsigned_size_perf.5.10": (5, "output.perf_submit would go beyond the varia"),
+    "reserve_without_submit.5.10": (15, "What was reserved or taken (ring.ringbuf_res"),
+    "sleepable.5.10": (5, "Programs of this kind may not call bpf_copy_"),
+    "task_member_null.5.10": (5, "This kernel has no helper of that number: it"),
+    "task_write.5.10": (3, "This kernel has no helper of that number: it"),
+}
+
+
+def _files(is_clang: bool) -> list[str]:
+    return sorted(path.name for path in LOGS.glob("*.log") if (path.name.split(".")[1] == "clang") == is_clang)
+
+
+def _source(name: str) -> list[str]:
+    return (LOGS / f"{name}.c").read_text().split("\n")
+
+
+def _refused(name: str, kernel: str = "6.18") -> Diagnostic:
+    return of_verifier("hello", (LOGS / f"{name}.{kernel}.log").read_text(), _source(name), f"{name}.c")
+
+
+def _compiled(name: str) -> Diagnostic:
+    return of_compiler((LOGS / f"{name}.clang.log").read_text(), _source(name), f"{name}.c")[0]
+
+
+@pytest.mark.parametrize("file", _files(is_clang=False))
+def test_what_the_verifier_says_is_explained_at_its_line(file: str) -> None:
+    name, kernel = file.removesuffix(".log").split(".", 1)
+    found = _refused(name, kernel)
+    line, meaning = ELSEWHERE.get(f"{name}.{kernel}") or VERIFIER[name]
+    assert (found.line, found.meaning[: len(meaning)]) == (line, meaning)
+    assert found.suggestion
+    assert "{" not in found.meaning.replace("struct data_t data = {}", "")
+
+
+@pytest.mark.parametrize("file", _files(is_clang=True))
+def test_what_the_compiler_says_is_explained_at_its_line(file: str) -> None:
+    name = file.split(".")[0]
+    found = _compiled(name)
+    line, meaning = CLANG[name]
+    assert (found.line, found.meaning[: len(meaning)]) == (line, meaning)
+    assert found.suggestion
+
+
+def test_every_program_has_a_log_and_every_log_an_explanation() -> None:
+    programs = {path.stem for path in LOGS.glob("*.c")}
+    logged = {path.name.split(".")[0] for path in LOGS.glob("*.log")}
+    assert programs == logged == CLANG.keys() | VERIFIER.keys()
+
+
+def test_a_missing_test_for_null_is_suggested_with_the_line_itself() -> None:
+    found = _refused("null_value")
+    assert found.meaning == "n may be NULL: there is no such key in the map. Test it before you use it."
+    assert found.suggestion == "if (n) (*n)++;"
+    assert [(one.name, one.text) for one in found.registers][:2] == [
+        ("r0", "map_value_or_null(counter_table, 8 B)"),
+        ("r10", "frame pointer"),
+    ]
+    assert found.path == (8, 10, 11)
+    assert found.column == 2
+
+
+def test_the_path_goes_by_the_side_of_the_branch_that_was_refused() -> None:
+    # Line 13 gives the memory back; it is on the other side of the branch on line 11.
+    assert _refused("reserve_without_submit").path == (7, 8, 10, 11)
+
+
+def test_what_a_register_holds_is_of_the_moment_of_the_refusal() -> None:
+    registers = {one.name: one.text for one in _refused("size_too_large").registers}
+    assert registers["r1"] == "stack, 16 B below the frame pointer"
+    assert registers["r2"] == "a number, 0..32"
+    assert next(iter(registers)) == "r1"
+
+
+def test_a_variable_is_known_by_the_name_that_the_source_gives_it() -> None:
+    assert "id may be NULL, and counter_table.lookup needs" in _refused("null_to_helper").meaning
+    assert "ring.ringbuf_discard(e, 0)" in _refused("reserve_without_submit").suggestion
+
+
+def test_lines_are_found_by_the_instruction_if_the_log_has_none() -> None:
+    log = "func#0 @0\nunreachable insn 4\nprocessed 0 insns (limit 1000000)"
+    found = of_verifier("hello", log, ["int hello(void *ctx)", "{", "\treturn 0;", "}"], "a.c", lines={0: 1, 3: 3})
+    assert found.line == 3
+
+
+def test_a_refusal_without_a_word_is_explained_by_its_error_number() -> None:
+    found = of_verifier("hello", "", [], error="EPERM")
+    assert found.message == "the kernel refused it: EPERM"
+    assert "without saying why" in found.meaning
+
+
+def test_an_unknown_message_is_shown_as_it_is() -> None:
+    found = of_verifier("hello", "0: (95) exit\nthis is new\nprocessed 1 insns", ["a"], "a.c")
+    assert (found.message, found.meaning, found.suggestion) == ("this is new", "", "")
+
+
+def test_a_number_of_instructions_behind_a_message_is_not_part_of_it() -> None:
+    log = (LOGS / "wrong_map_kind.6.18.log").read_text()
+    assert verifier_log.read(log).messages == ("expected prog array map for tail call",)
+    assert verifier_log.read(log).processed == 3
+
+
+def test_a_map_that_is_missing_is_suggested_by_what_is_done_with_it() -> None:
+    assert _compiled("clang_no_table").suggestion.endswith("BPF_HASH(counter_table, u64, u64);")
+    assert _compiled("clang_undeclared").suggestion == "counter_table?"
+    submit = "/a.c:1:1: error: use of undeclared identifier 'events'"
+    found = of_compiler(submit, ["events.perf_submit(ctx, &data, sizeof(data));"], "a.c")[0]
+    assert found.suggestion.endswith("BPF_PERF_OUTPUT(events);")
+
+
+def test_errors_come_before_warnings_and_notes_belong_to_them() -> None:
+    found = of_compiler((LOGS / "clang_quote.clang.log").read_text(), _source("clang_quote"), "clang_quote.c")
+    assert [one.severity for one in found] == ["error", "error", "warning"]
+    assert found[0].log
+    assert not found[1].log
+
+
+def test_an_error_in_another_file_says_which_and_is_about_no_line() -> None:
+    found = of_compiler("/other.h:7:1: error: expected ';'", ["int x;"] * 9, "a.c")[0]
+    assert (found.line, found.message) == (None, "other.h:7: expected ';'")
+
+
+@pytest.mark.parametrize(
+    "noise", ["", "\n\n", "\x00\x1b[31m", "from 1 to 2: ", "1: (85)", "; @ :", "R0=", "x" * 9_999_999]
+)
+def test_nothing_that_is_printed_breaks_it(noise: str) -> None:
+    of_verifier("hello", noise, ["int x;"], "a.c")
+    of_compiler(noise, ["int x;"], "a.c")
