@@ -11,6 +11,7 @@ from ebpftop.core.load_records import BpfEvent, Code, CodeLine, Field, Loaded, L
 from ebpftop.core.records import Record
 from ebpftop.core.source import Batch
 from ebpftop.models.held import Held
+from ebpftop.models.watch import Watches, compile_watch
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.passage import Passage
 from ebpftop.recording.readings import MAX_SERIES, ReadingDecoder, ReadingEncoder
@@ -184,3 +185,68 @@ def _dup(fd: int) -> int:
     import os
 
     return os.dup(fd)
+
+
+EVENT = BpfEvent(
+    time=START,
+    map="output",
+    pid=812,
+    fields={
+        "pid": 812,
+        "delta_ns": 7_000_000,
+        "comm": "bash",
+        "in": {"a": -5, "grid": [[1, 2], [3, 4]]},
+        "how": "SECOND",
+    },
+    names={"pid": "bash"},
+)
+READING = MapReading(
+    time=START,
+    map="counts",
+    type="hash",
+    rows=(
+        MapRow(id="00", key={"uid": 1000, "failed": 1}, value=5, names={"key.uid": "ann"}),
+        MapRow(id="01", key={"uid": 0, "failed": 0}, value=900),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ('event.map == "output" && event.fields.delta_ns > 5ms', True),
+        ("event.fields.delta_ns > 8ms", False),
+        ("event.fields.in.a == -5", True),
+        ("event.fields.in.a < 0", True),
+        ("event.fields.in.grid[1][0] == 3", True),
+        ("event.fields.in.grid[7][0] == 3", False),
+        ('event.fields.how in ["FIRST", "SECOND"]', True),
+        ("event.fields.in in [1, 2]", False),
+        ('event.fields.comm.startsWith("ba")', True),
+        ('event.fields.pid.startsWith("ba")', False),
+        ("event.fields.comm > 5", False),
+        ("event.fields.nothing == null", True),
+        ("event.fields.nothing > 1", False),
+        ('event.names.pid == "bash" && event.pid == 812', True),
+        ("map.rows.exists(r, r.value > 100)", True),
+        ("map.rows.exists(r, r.value > 1000)", False),
+        ("map.rows.exists(r, r.key.uid == 1000 && r.key.failed == 1 && r.value >= 5)", True),
+        ('map.map == "counts" && map.rows.exists(r, r.key.uid == 1000 && r.value > 5)', False),
+    ],
+)
+def test_what_is_watched_for_may_be_in_an_event_or_a_map(text: str, matches: bool) -> None:
+    (test,) = compile_watch(text).tests.values()
+    assert bool(test(EVENT if text.startswith("event") else READING)) == matches
+
+
+def test_a_map_that_goes_on_matching_is_news_once_whatever_other_maps_do() -> None:
+    watches = Watches([compile_watch("map.rows.exists(r, r.value > 100)")])
+    other = msgspec.structs.replace(READING, map="other", rows=())
+    said = [watches.feed([READING, other]) for _ in range(3)]
+    assert [len(one) for one in said] == [1, 0, 0]
+    assert said[0][0].summary == "map: key {'uid': 0, 'failed': 0}: value 900"
+
+
+def test_an_event_is_summed_up_by_its_members() -> None:
+    (found,) = Watches([compile_watch('event.fields.delta_ns > 5ms && event.fields.how == "SECOND"')]).feed([EVENT])
+    assert found.summary == "output: pid 812 bash, delta_ns 7000000, comm bash, how SECOND"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +11,15 @@ from typing import Any, NoReturn
 
 from ebpftop.filters.expression_named import Figure, Named, RowSearch
 from ebpftop.filters.expression_tokens import ExpressionError, Token, unescape
-from ebpftop.filters.record_fields import Field, Holds, fields_of
+from ebpftop.filters.record_fields import Field, Holds, fields_of, unit_of
 from ebpftop.filters.regex import PatternError
 from ebpftop.filters.regex import parse as parse_pattern
 
 CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None}
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    **{"==": operator.eq, "!=": operator.ne},
+    **{"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge},
+}
 _METHODS: Mapping[str, str] = {"startsWith": "startswith", "endsWith": "endswith", "contains": "__contains__"}
 
 
@@ -96,7 +101,7 @@ class Writer:
 
     def _note(self, node: Node) -> Node:
         """Remember *node* if it is a figure."""
-        if node.about.holds in ("text", "number", "bool"):
+        if node.about.holds in ("text", "number", "bool", "any"):
             self._sources.figures.setdefault(node.source, node)
         return node
 
@@ -124,7 +129,9 @@ class Writer:
             left, right = self._same_unit(left, right), self._same_unit(right, left)
             self._check_comparable(left, right, sign)
             source = f"{left.source} {sign.value} {right.source}"
-            if sign.value not in ("==", "!="):
+            if "any" in (left.about.holds, right.about.holds):
+                source = f"_compare({self._constant(_COMPARISONS[sign.value])}, {left.source}, {right.source})"
+            elif sign.value not in ("==", "!="):
                 source = " and ".join(
                     [*(f"{one.source} is not None" for one in (left, right) if one.about.nullable), source]
                 )
@@ -139,6 +146,8 @@ class Writer:
                 node = self._same_unit(value, left)
                 self._check_comparable(left, node, None)
                 values.append(node.constant)
+            if left.about.holds == "any":
+                return f"_among({left.source}, {self._constant(frozenset(values))})"
             return f"{left.source} in {self._constant(frozenset(values))}"
         item = Field("text") if right.about.holds == "map" else right.about.item
         if item is not None and item.holds != left.about.holds and "null" not in (item.holds, left.about.holds):
@@ -157,6 +166,8 @@ class Writer:
     def _check_comparable(self, left: Node, right: Node, sign: Token | None) -> None:
         holds = {left.about.holds, right.about.holds}
         label = left.label or right.label or "the left side"
+        if "any" in holds and holds & {"list", "object", "map"} == set():
+            return
         if "null" in holds:
             if sign is not None and sign.value not in ("==", "!="):
                 self.fail("null is only equal or not equal", sign.at)
@@ -215,7 +226,14 @@ class Writer:
         label = f"{node.label}.{name.value}"
         if node.about.holds == "map" and node.about.item is not None:
             source = f"_item({node.source}, {self._constant(name.value)})"
-            return self._note(Node(source, _null_too(node.about.item), node.at, label, node.kinds))
+            about = _null_too(node.about.item)
+            if about.holds == "any":
+                about = Field("any", True, unit_of(name.value))
+            return self._note(Node(source, about, node.at, label, node.kinds))
+        if node.about.holds == "any":
+            about = Field("any", True, unit_of(name.value))
+            source = f"_within({node.source}, {self._constant(name.value)})"
+            return self._note(Node(source, about, node.at, label, node.kinds))
         if fields is None:
             hint = " (use exists, or [0])" if node.about.holds == "list" else ""
             self.fail(f"{node.label} is {node.about}: it has no fields{hint}", name.at)
@@ -232,6 +250,9 @@ class Writer:
 
     def item(self, node: Node, key: Node) -> Node:
         """Return `node[key]`."""
+        if node.about.holds == "any" and key.is_constant and not isinstance(key.constant, float):
+            label = f"{node.label}[{key.constant}]"
+            return Node(f"_within({node.source}, {key.source})", Field("any", True), node.at, label, node.kinds)
         wanted: Holds = "text" if node.about.holds == "map" else "number"
         if node.about.holds not in ("list", "map") or node.about.item is None:
             self.fail(f"{node.label} is {node.about}: nothing in it has a number", key.at)
@@ -247,6 +268,8 @@ class Writer:
             self.fail(
                 f"{name.value} is unknown; there are {self._names((*_METHODS, 'matches', 'exists', 'all'))}", name.at
             )
+        if node.about.holds == "any":
+            node = Node(f"_text({node.source})", Field("text", True), node.at, node.label, node.kinds)
         if node.about.holds != "text":
             self.fail(f"{name.value} is of a text; {node.label or 'this'} is {node.about}", node.at)
         if not isinstance(argument.constant, str):
@@ -338,8 +361,36 @@ def _field(some: Any, name: str) -> Any:
     return None if some is None else getattr(some, name)
 
 
+def _compare(comparison: Callable[[Any, Any], bool], one: Any, other: Any) -> bool:
+    """Compare what may be of any type: what cannot be compared is neither less nor more."""
+    try:
+        return bool(comparison(one, other))
+    except TypeError:
+        return False
+
+
+def _among(one: Any, values: frozenset[object]) -> bool:
+    return not isinstance(one, (dict, list)) and one in values
+
+
+def _within(some: Any, key: Any) -> Any:
+    """Return what a decoded value has by a name or a number; None if it has nothing there."""
+    if isinstance(some, dict):
+        return some.get(key)
+    if isinstance(some, (list, tuple)) and isinstance(key, int) and -len(some) <= key < len(some):
+        return some[key]
+    return None
+
+
+def _text(some: Any) -> str | None:
+    return some if isinstance(some, str) else None
+
+
 def _size(some: Any) -> int:
     return 0 if some is None else len(some)
 
 
-_HELPERS: Mapping[str, object] = {"_item": _item, "_field": _field, "_size": _size, "_exists": any, "_all": all}
+_HELPERS: Mapping[str, object] = {
+    **{"_item": _item, "_field": _field, "_size": _size, "_exists": any, "_all": all},
+    **{"_compare": _compare, "_among": _among, "_within": _within, "_text": _text},
+}

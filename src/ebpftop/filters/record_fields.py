@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from msgspec.inspect import Type
 
-Holds: TypeAlias = Literal["text", "number", "bool", "null", "list", "object", "map"]
+Holds: TypeAlias = Literal["text", "number", "bool", "null", "list", "object", "map", "any"]
 Unit: TypeAlias = Literal["", "s", "ns", "time"]
 
 _NAMES: Mapping[Holds, str] = {
@@ -20,6 +20,7 @@ _NAMES: Mapping[Holds, str] = {
     "list": "a list",
     "object": "an object",
     "map": "values by name",
+    "any": "whatever its type in C is",
 }
 
 
@@ -84,5 +85,5 @@ def _field(name: str, info: Type, around: tuple[type, ...] = ()) -> Field:
         around = (*around, info.cls)
         return Field("object", fields={one.name: _field(one.name, one.type, around) for one in fields})
     if isinstance(info, (inspect.AnyType, inspect.CustomType)):  # of another type in each record
-        return Field("null")
+        return Field("any", True)
     return Field("text")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ebpftop.core.format import clock_text, counted, duration, nanoseconds
+from ebpftop.core.load_records import BpfEvent, MapReading, MapRow
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import Lost, Probe, Record, TableReading
 from ebpftop.core.syscall_records import Syscall
@@ -71,6 +72,8 @@ def _name_of(row: Any) -> str:
     process = f"{comm}[{pid}]" if comm is not None and pid is not None else ""
     if call or process:
         return " of ".join(filter(None, (call, process)))
+    if isinstance(row, MapRow):
+        return row.names.get("key") or f"key {row.key}"
     uid = getattr(row, "uid", None)
     return getattr(row, "user", None) or (f"uid {uid}" if uid is not None else "a row")
 
@@ -93,6 +96,8 @@ def _value(figure: Figure, value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if not isinstance(value, (int, float)):  # the member of an event may be of any type
+        return str(value)
     if figure.unit == "time":
         return clock_text(value)
     if figure.unit == "s":
@@ -101,7 +106,7 @@ def _value(figure: Figure, value: Any) -> str:
         return nanoseconds(value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}"
 
 
 def summary_of(record: Record, found: Sequence[Found] = ()) -> str:
@@ -131,6 +136,15 @@ def _summary(record: Record) -> str:
             return f"{_who(record)} {record.name}({', '.join(record.args)}) = {result}{took}"
         case Trace():
             return f"{record.task}[{record.pid}] printed: {record.message}"
+        case BpfEvent():
+            members = (
+                f"{name} {value}{f' {record.names[name]}' if name in record.names else ''}"
+                for name, value in record.fields.items()
+                if isinstance(value, (str, int, float))
+            )
+            return f"{record.map}: {', '.join(members)}"
+        case MapReading():
+            return f"a reading of the map {record.map}"
         case Lost():
             return f"{record.probe} lost {record.count:,} ({record.where})"
         case Probe():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ebpftop.core.escape import escape
-from ebpftop.core.records import End, Reading, Record, TimedRecord
+from ebpftop.core.records import End, Reading, Record, TableReading, TimedRecord, series_of
 from ebpftop.models.match_words import Found, found_in, summary_of
 from ebpftop.probes.registry import registry
 
@@ -50,17 +50,17 @@ class Watch:
     count: int = 0
     last: float = 0.0
     last_words: str = ""
-    _lasting: dict[type[Record], frozenset[Hashable]] = field(default_factory=dict)
-    """The keys of what matched in the last reading of each kind, if that one matched."""
+    _lasting: dict[Hashable, frozenset[Hashable]] = field(default_factory=dict)
+    """The keys of what matched in the last reading of each series, if that one matched."""
 
     def news(self, reading: Reading, *, matches: bool) -> tuple[Found, ...] | None:
         """Return what of *reading* matches and did not in the one before; None if there is no news."""
-        kind = type(reading)
-        before = self._lasting.pop(kind, None)
+        series = series_of(reading) if isinstance(reading, TableReading) else type(reading)
+        before = self._lasting.pop(series, None)
         if not matches:
             return None
-        found = found_in(reading, self.named.get(kind))
-        self._lasting[kind] = frozenset(one.key for one in found)
+        found = found_in(reading, self.named.get(type(reading)))
+        self._lasting[series] = frozenset(one.key for one in found)
         if before is None:
             return found
         return tuple(one for one in found if one.key not in before) or None
