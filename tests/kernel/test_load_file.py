@@ -289,3 +289,42 @@ def test_nothing_stays_open(file: File) -> None:
     file.file.close()
     file.file.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_program_samples(file: File) -> None:
+    text = """\
+// ebpftop: attach sample=profile:hz:199
+#include <uapi/linux/bpf_perf_event.h>
+BPF_HASH(samples, u32, u64);
+int sample(struct bpf_perf_event_data *ctx) {
+    u32 cpu = bpf_get_smp_processor_id();
+    samples.increment(cpu);
+    return 0;
+}
+"""
+    loading = file.load(text)
+    assert loading.ok, loading
+    assert loading.programs[0].attached == ("perf:profile:hz:199",)
+    until_s = time.monotonic() + 60
+    while not file.file.maps["samples"].entries().keys:  # only a busy CPU is sampled by some kernels
+        assert time.monotonic() < until_s
+
+
+def test_a_program_runs_at_a_function_of_a_program(file: File) -> None:
+    libc = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line)
+    text = f"""\
+// ebpftop: attach on_getppid=uprobe:{libc}:getppid
+BPF_HASH(calls, u32, u64);
+int on_getppid(struct pt_regs *ctx) {{
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    calls.increment(pid);
+    return 0;
+}}
+"""
+    loading = file.load(text)
+    if not loading.ok and not Path("/sys/bus/event_source/devices/uprobe").exists():
+        assert "no user-space probes" in loading.error
+        return
+    assert loading.ok, loading
+    os.getppid()
+    assert count_of(file, "calls", os.getpid()) == 1

@@ -41,19 +41,22 @@ SOFTWARE: Mapping[str, int] = {
 }
 """enum perf_sw_ids, as perf-list(1) names them."""
 HARDWARE: Mapping[str, int] = {
+    "cycles": 0,
     "cpu-cycles": 0,
     "instructions": 1,
     "cache-references": 2,
     "cache-misses": 3,
+    "branches": 4,
     "branch-instructions": 4,
     "branch-misses": 5,
     "bus-cycles": 6,
     "ref-cycles": 9,
 }
-"""enum perf_hw_id."""
+"""enum perf_hw_id; some have two names there."""
 
 _DEVICES = Path("/sys/bus/event_source/devices")
 KPROBE_TYPE = _DEVICES / "kprobe/type"
+UPROBE_TYPE = _DEVICES / "uprobe/type"
 
 _ONLINE = Path("/sys/devices/system/cpu/online")
 

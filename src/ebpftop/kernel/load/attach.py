@@ -13,9 +13,10 @@ from ebpftop.kernel import attach as ladder
 from ebpftop.kernel import bpf_syscall, perf_event, tracefs
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.load.elf_offset import symbol_offset
 from ebpftop.kernel.load.events import Event
 from ebpftop.kernel.offsets import function_id, syscall_prefix
-from ebpftop.kernel.perf_event import KPROBE_TYPE
+from ebpftop.kernel.perf_event import KPROBE_TYPE, UPROBE_TYPE
 
 _SYSCALL_FUNCTION = re.compile(r"(?:__[a-z0-9]+_)?sys_(\w+)")
 _CALLS_TAXED = ("tracepoint", "raw_tracepoint")
@@ -74,6 +75,8 @@ def absent(place: Place, features: KernelFeatures) -> str | None:
     """Return what the kernel lacks for *place*, if that can be seen without trying; None if it lacks nothing."""
     if place.kind in ("kprobe", "kretprobe") and not KPROBE_TYPE.exists():
         return "this kernel has no kprobes (CONFIG_KPROBES)"
+    if place.kind in ("uprobe", "uretprobe") and not UPROBE_TYPE.exists():
+        return "this kernel has no user-space probes (CONFIG_UPROBES)"
     if place.kind in ("fentry", "fexit"):
         if features.no_fentry is not None:
             return features.no_fentry
@@ -160,8 +163,3 @@ def sampling(parts: Sequence[str]) -> tuple[int, int, int, bool]:
         raise ValueError(f"unknown {kind} event {name}: one of {', '.join(numbers)}")
     number = perf_event.TYPE_SOFTWARE if kind == "software" else perf_event.TYPE_HARDWARE
     return number, numbers[name], int(amount), False
-
-
-def symbol_offset(path: Path, symbol: str) -> int:
-    """Return where the function *symbol* begins in the file *path*, in bytes. Raises OSError, ValueError."""
-    raise ValueError("user-space probes are not supported yet")

@@ -75,6 +75,8 @@ class Failure:
             compile_s=self.compile_s,
             output=self.output,
             source=source.text,
+            structs=source.structs,
+            shows=source.shows,
             compiled=self.compiled,
             btf=self.btf,
             programs=self.programs,
@@ -182,7 +184,9 @@ class Build:
         found = programs.load(program, kind, target_id, btf_fd)
         seconds = time.monotonic() - started_s
         if isinstance(found, programs.Refused):
-            return replace(state, reason=bpf_syscall.refusal(found.code), log=found.log, load_s=seconds)
+            return replace(
+                state, reason=bpf_syscall.refusal(found.code), errno=found.code, log=found.log, load_s=seconds
+            )
         return replace(state, fd=found.fd, reason=ladder.reason(function), log=found.log, load_s=seconds)
 
     def generation(self) -> Generation:
@@ -212,6 +216,8 @@ class Build:
             programs=states,
             maps=tuple(self.maps),
             kept=frozenset(name for name, one in self.maps.items() if one.kept),
+            structs=self._source.structs,
+            shows=self._source.shows,
             slot_errors=slot_errors,
         )
 

@@ -30,6 +30,8 @@ def restrict() -> None:
         (resource.RLIMIT_CPU, CPU_S, CPU_S + 1),
         (resource.RLIMIT_FSIZE, OUTPUT_BYTES, OUTPUT_BYTES),
         (resource.RLIMIT_CORE, 0, 0),
+        # Before Linux 5.11, maps do not count as memory of the cgroup, but against this limit.
+        (resource.RLIMIT_MEMLOCK, MEMORY_BYTES, MEMORY_BYTES),
     ):
         limit = resource.getrlimit(what)[1]
         most = ended if limit == resource.RLIM_INFINITY else limit

@@ -39,6 +39,8 @@ class ProgramState:
     reason: str | None = None
     """Why it is not loaded, or not attached. None if it is, or if it is only reached by tail calls."""
     attempts: tuple[Attempt, ...] = ()
+    errno: int = 0
+    """Of the kernel's refusal to load it."""
     log: str = ""
     """What the verifier wrote: all it knew if it refused the program, else its totals."""
     insns: bytes = b""
@@ -81,6 +83,10 @@ class Loading:
     maps: tuple[str, ...] = ()
     kept: frozenset[str] = frozenset()
     """Maps that go on with what was in them."""
+    structs: tuple[str, ...] = ()
+    """The structs that the source and its includes define."""
+    shows: Mapping[str, str] = field(default_factory=dict)
+    """What parts of maps mean, by hints in comments: see `Source.shows`."""
     slot_errors: Mapping[str, str] = field(default_factory=dict)
     """Why a slot stays empty, by "map[index]"."""
     saved: float = 0.0

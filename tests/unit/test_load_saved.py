@@ -1,0 +1,89 @@
+"""A file is saved when an editor is done with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel.load.saved import Watch
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "hello.c"
+    put(made, "one", at_s=100)
+    return made
+
+
+def put(path: Path, text: str, at_s: float) -> None:
+    path.write_text(text)
+    os.utime(path, (at_s, at_s))
+
+
+def watch(path: Path) -> Watch:
+    made = Watch(path)
+    made.begin()
+    made.include(())
+    return made
+
+
+def test_a_file_that_stays_the_same_was_not_saved(file: Path) -> None:
+    watched = watch(file)
+    assert watched.saved == 100
+    assert not watched.has_changed()
+
+
+def test_a_file_that_is_written_or_replaced_was_saved(file: Path) -> None:
+    watched = watch(file)
+    put(file, "two", at_s=101)
+    assert watched.has_changed()
+    watched.begin()
+    assert not watched.has_changed()
+    put(file.with_suffix(".new"), "two", at_s=101)
+    file.with_suffix(".new").rename(file)
+    assert watched.has_changed(), "another file with the same size and time"
+
+
+def test_a_file_that_is_away_was_not_saved_until_it_is_back(file: Path) -> None:
+    watched = watch(file)
+    file.unlink()
+    assert not watched.has_changed()
+    put(file, "two", at_s=101)
+    assert watched.has_changed()
+
+
+def test_a_file_that_is_still_written_was_not_saved_yet(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 101.01)
+    watched = watch(file)
+    put(file, "tw", at_s=101)
+    assert not watched.has_changed()
+    put(file, "two", at_s=101)
+    assert not watched.has_changed(), "it has another size than before"
+    assert watched.has_changed()
+
+
+def test_a_clock_that_was_set_back_delays_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 50.0)
+    watched = watch(file)
+    put(file, "two", at_s=101)
+    assert watched.has_changed()
+
+
+def test_files_that_are_included_count_and_those_that_were_do_not(file: Path, tmp_path: Path) -> None:
+    own, other = tmp_path / "own.h", tmp_path / "other.h"
+    put(own, "", at_s=100)
+    watched = Watch(file)
+    watched.begin()
+    watched.include([own, other])
+    assert not watched.has_changed()
+    put(own, "1", at_s=101)
+    assert watched.has_changed()
+    watched.begin()
+    watched.include([other])
+    put(own, "2", at_s=102)
+    assert not watched.has_changed()
+    put(other, "", at_s=102)
+    assert watched.has_changed()
