@@ -168,6 +168,16 @@ def test_the_last_good_one_runs_on(file: File, text: str, stage: str) -> None:
     assert count_of(file, "counts", pid) == 1
 
 
+def test_a_program_that_the_verifier_refuses_is_not_tried_elsewhere(file: File) -> None:
+    """Where it hangs is not to blame, and the next version is to hang at the best place again."""
+    text = "// ebpftop: attach hello=syscall:execve\nBPF_HASH(counts, u32, u64);\n"
+    text += "int hello(void *ctx) {\n    u32 k = 1;\n    counts.increment(k);\n    return 0;\n}\n"
+    via = file.load(text).programs[0].attached
+    failed = file.load(text.replace("counts.increment(k);", "u64 *v = counts.lookup(&k); *v = 1;"))
+    assert failed.stage == "verifier"
+    assert file.load(text).programs[0].attached == via
+
+
 def test_events_of_both_buffers(file: File) -> None:
     assert file.load(EVENTS).ok
     file.file.events()

@@ -144,10 +144,11 @@ def test_the_last_place_is_not_left() -> None:
 
 
 @pytest.mark.usefixtures("without_kprobes")
-def test_a_program_that_cannot_be_adapted_goes_on_to_the_next_kind() -> None:
+@pytest.mark.parametrize("function", ["hello", "in_a_slot", ""])
+def test_a_program_that_cannot_be_adapted_goes_on_to_the_next_kind(function: str) -> None:
     def adapt(source: Source, choice: Mapping[str, str]) -> str:
         if choice["hello"] != "raw_tracepoint":
-            raise NotAdaptable("its arguments cannot be read")
+            raise NotAdaptable("its arguments cannot be read", function)
         return as_it_is(source, choice)
 
     steps = Ladder()
@@ -169,7 +170,7 @@ def test_a_program_that_can_hang_nowhere_says_why(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("context", "kind"),
     [
-        ("struct pt_regs *ctx", "kprobe"),
+        ("struct pt_regs *ctx", "raw_tracepoint"),
         ("struct bpf_raw_tracepoint_args *ctx", "raw_tracepoint"),
         ("struct bpf_perf_event_data *ctx", "perf"),
         ("void *ctx", "raw_tracepoint"),

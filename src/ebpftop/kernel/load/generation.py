@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from ebpftop.kernel.load.source import Source
 from ebpftop.kernel.load.source_lines import Lined, with_texts
 
 _MIB = 1 << 20
+_WALKED = re.compile(r"^\d+: \(", re.MULTILINE)  # an instruction in the verifier's log
 
 
 @dataclass
@@ -192,6 +194,10 @@ class Build:
     def generation(self) -> Generation:
         """Return it as what is about to run, and owns maps and programs from now on."""
         return Generation(self.maps, self.shapes, list(self.states))
+
+    def is_refused_by_verifier(self) -> bool:
+        """Return whether one is refused for what it does, which is the same wherever it hangs."""
+        return any(one.fd is None and _WALKED.search(one.log) for one in self.states)
 
     def refused(self) -> Failure:
         """Return that the kernel refused a program."""

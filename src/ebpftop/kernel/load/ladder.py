@@ -91,7 +91,9 @@ class Ladder:
             try:
                 return adapt(source, choice)
             except NotAdaptable as error:
-                self.fail(error.function, str(error))
+                # A program in a slot is of the kind of those that call it.
+                at_fault = error.function if error.function in choice else next(iter(choice))
+                self.fail(at_fault, str(error))
 
     def fail(self, function: str, reason: str) -> bool:
         """The kind that *function* has now does not work; return whether there is another."""

@@ -112,8 +112,9 @@ class LoadedFile:
         build.keep_maps(self._now)
         if refused := build.load_programs(self._ladder):
             failure = build.refused()
+            is_the_files_fault = build.is_refused_by_verifier()
             build.close(self._now)
-            return None if self._ladder.climb(refused) else failure
+            return None if not is_the_files_fault and self._ladder.climb(refused) else failure
         return self._switch(source, build)
 
     def _switch(self, source: Source, build: Build) -> Loading | Failure | None:
