@@ -123,6 +123,15 @@ def test_figures_of_a_span_begin_with_each_map_whole(tmp_path: Path) -> None:
     ]
 
 
+def test_figures_of_a_span_know_the_file_that_was_loaded_before(tmp_path: Path) -> None:
+    path = write(tmp_path / "maps.jsonl", [loaded(0), *two_maps(400)])
+    with path.open("rb") as file:
+        passage = Passage(_dup(file.fileno()), str(path))
+        records = list(passage.figures((START + 380, START + 390)))
+        passage.close()
+    assert [one for one in records if isinstance(one, Loaded)] == [loaded(0)]
+
+
 def test_a_moment_of_the_history_has_every_map_and_the_file() -> None:
     history = History()
     code = Code(time=START, program="hello", xlated=(CodeLine(at=0, text="r0 = 0", line=2),))

@@ -12,7 +12,7 @@ from ebpftop.models.changed_notes import notes
 from ebpftop.models.changed_rows import SCHEMA, Changed, Loss, Mark, Row, Span
 from ebpftop.models.latency import quantile
 from ebpftop.models.span_figures import SpanFigures
-from ebpftop.models.span_items import Clock, Item, clock_of
+from ebpftop.models.span_items import OF_SEVERAL, Clock, Item, clock_of
 
 MOVED = 1.2
 """What moved by less than this is the same."""
@@ -201,6 +201,8 @@ def text_of(item: Item) -> str:
         return f"{name} of {of}{in_abi}"
     if kind == "pair":
         return f"{of}{in_abi} by {name}"
+    if kind == "entry":
+        return f"{of}[{name}]"
     if kind == "process":
         return f"{name}: {of or 'calls'}"
     if kind == "user" or (kind == "unit" and of):
@@ -209,7 +211,7 @@ def text_of(item: Item) -> str:
 
 
 def _share(figures: SpanFigures, item: Item, counted: Counted) -> float:
-    total = figures.total(item.kind, item.of if item.kind in ("user", "process", "unit") else "")
+    total = figures.total(item.kind, item.of if item.kind in OF_SEVERAL else "")
     return min(1.0, counted.count / total) if total else 0.0
 
 

@@ -14,6 +14,7 @@ _LACKS: Mapping[Clock, str] = {
     "syscalls": "system calls, their errors and latencies",
     "callers": "who makes which call",
     "groups": "calls of all programs and units",
+    "load": "maps, events and runs of a program of your own",
 }
 
 
@@ -36,7 +37,7 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
             elif known_s > 0 and figures.duration_s - known_s > max(10.0, 0.1 * figures.duration_s):
                 yield f"{lacks} of {name}: {known_s:.0f} s of {figures.duration_s:.0f} s are known"
         # Who did not ask for it does not miss it.
-        if clock != "groups" and a.known_s(clock) <= 0 and b.known_s(clock) <= 0:
+        if clock not in ("groups", "load") and a.known_s(clock) <= 0 and b.known_s(clock) <= 0:
             yield f"{lacks} are not compared: {_why(a, clock)} in A, {_why(b, clock)} in B"
     for name, figures in (("A", a), ("B", b)):
         lost = ", ".join(

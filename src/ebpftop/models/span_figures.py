@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from ebpftop.core.group_records import OTHER_ID, CgroupRow, Cgroups, CommRow, Comms, Figures
+from ebpftop.core.load_records import BpfEvent, Loaded, MapReading, ProgramRuns
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import End, Header, Lost, Probe, Record, State, TimedRecord
 from ebpftop.core.syscall_records import ProcessCalls, ProcessTotal, SyscallRow, Syscalls, UserCalls
@@ -17,7 +18,8 @@ from ebpftop.core.user_records import OTHER_UID, UserRow, Users
 from ebpftop.models.chance import Counted, Timed
 from ebpftop.models.latency import difference
 from ebpftop.models.slices import KEYS_MAX, Histograms, Slices, Sums
-from ebpftop.models.span_items import CLOCKS_OF, Clock, Item, Kind, clock_of
+from ebpftop.models.span_items import CLOCKS_OF, OF_SEVERAL, Clock, Item, Kind, clock_of
+from ebpftop.models.span_loaded import SpanLoaded
 from ebpftop.models.span_programs import SpanPrograms
 from ebpftop.models.span_tables import SpanTable
 
@@ -48,7 +50,7 @@ class SpanFigures:
         self._histograms: Histograms[Item] = Histograms(self.slices)
         self._known: Sums[Clock] = Sums(self.slices)
         self._states: dict[str, list[tuple[float, State]]] = {}
-        self._clocks: dict[Clock, float | None] = {"users": None, "syscalls": None, "callers": None, "groups": None}
+        self._clocks: dict[Clock, float | None] = dict.fromkeys(("users", "syscalls", "callers", "groups", "load"))
         """When counters were read last, or began to count; None: their next reading is the first."""
         self._lost_before: dict[tuple[str, str], int] = {}
         self._evicted: int | None = None
@@ -75,6 +77,7 @@ class SpanFigures:
         self._cgroups: SpanTable[CgroupRow] = SpanTable(
             self.slices, attrgetter("hierarchy", "id"), attrgetter("calls"), self._add_cgroup
         )
+        self._loaded = SpanLoaded(self.slices, self.items)
         self._totals: dict[tuple[str, str], float] | None = None
         self._begun = False
         self._last = -math.inf
@@ -104,6 +107,8 @@ class SpanFigures:
                 self._read_comms(record)
             elif isinstance(record, Cgroups):
                 self._read_cgroups(record)
+            elif isinstance(record, (ProgramRuns, MapReading, BpfEvent, Loaded)):
+                self._read_loaded(record)
             elif isinstance(record, Probe):
                 self._probe(record)
             elif isinstance(record, Lost):
@@ -117,6 +122,7 @@ class SpanFigures:
         tables: tuple[SpanTable[Any], ...] = (self._users, self._calls, self._comms, self._cgroups, *self._of_callers)
         for table in tables:
             table.close()
+        self._loaded.close()
         if self._begun:
             self._know_events()
 
@@ -143,7 +149,7 @@ class SpanFigures:
         if self._totals is None:
             self._totals = {}
             for item in self.items.all_keys():
-                key = (item.kind, item.of if item.kind in ("user", "process", "unit") else "")
+                key = (item.kind, item.of if item.kind in OF_SEVERAL else "")
                 self._totals[key] = self._totals.get(key, 0.0) + sum(self.items.of(item))
         return self._totals.get((kind, of), 0.0)
 
@@ -278,6 +284,17 @@ class SpanFigures:
             self._cgroups.read(record.time, record.rows)
         else:
             self._cgroups.begin(record.rows, whole=record.whole)
+
+    def _read_loaded(self, record: ProgramRuns | MapReading | BpfEvent | Loaded) -> None:
+        if isinstance(record, Loaded):
+            self._loaded.note(record)
+        elif isinstance(record, BpfEvent):
+            if self._in_span(record):
+                self._loaded.event(record)
+        elif isinstance(record, ProgramRuns):  # it comes before the maps of the same moment
+            self._loaded.read_runs(record, is_first=not self._tick("load", record.time))
+        else:
+            self._loaded.read_map(record, in_span=self._in_span(record))
 
     def _abi(self, abi: str) -> str:
         return "" if abi == self.header.abi else abi

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-Kind: TypeAlias = Literal["program", "failed", "exit", "unit", "user", "call", "errno", "process", "pair"]
-Clock: TypeAlias = Literal["execs", "users", "syscalls", "callers", "groups"]
+Kind: TypeAlias = Literal[
+    "program", "failed", "exit", "unit", "user", "call", "errno", "process", "pair", "event", "entry", "run"
+]
+Clock: TypeAlias = Literal["execs", "users", "syscalls", "callers", "groups", "load"]
 
 
 class Item(NamedTuple):
@@ -17,7 +19,8 @@ class Item(NamedTuple):
     of: str = ""
     """Of `failed` the errno, of `exit` how, of `user` what, of `errno` and `pair` the call.
 
-    Of `process` and `unit` what, if it is counted for all of them, and not for the busiest, or at their execs.
+    Of `entry`, whose name is its key, the map. Of `process` and `unit` what, if it is counted for all of them, and not
+    for the busiest, or at their execs.
     """
     abi: str = ""
     """Of a call that is not one of the native ABI."""
@@ -32,6 +35,9 @@ _CLOCK_OF: Mapping[Kind, Clock] = {
     "errno": "syscalls",
     "process": "callers",
     "pair": "callers",
+    "event": "load",
+    "entry": "load",
+    "run": "load",
 }
 """The probe that a kind comes from. Users come from several: what of them is counted says which."""
 
@@ -46,8 +52,13 @@ CLOCKS_OF: Mapping[str, tuple[Clock, ...]] = {
     "users": ("users",),
     "syscalls": ("syscalls", "callers"),
     "cgroups": ("groups",),
+    "load": ("load",),
 }
 """What each probe counts."""
+
+
+OF_SEVERAL = frozenset(("user", "process", "unit", "entry"))
+"""Kinds of which several things are counted, which `Item.of` names: a share is that of one of them."""
 
 
 def clock_of(item: Item) -> Clock:

@@ -53,6 +53,10 @@ class SpanTable(Generic[Row]):
             if opened is None:
                 self._open[key] = (time, last)
 
+    def knows(self, key: Key) -> bool:
+        """Whether a row was read before."""
+        return key in self._last
+
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget rows that are gone."""
         for key in keys:

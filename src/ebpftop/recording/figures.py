@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+from ebpftop.core.load_records import Loaded
 from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import Header, Lost, Probe, Record, SeriesKey, TableReading, series_of
 from ebpftop.recording.grouping import BACKWARDS_S
@@ -19,7 +20,7 @@ def figures(
 ) -> Iterator[Record]:
     """Yield those of *records* that are of *span* (Unix seconds); *readings* knows the readings before them.
 
-    Before the span come states of probes, losses, and the last reading of each kind, which is whole, as is the first
+    Before the span come states of probes, losses, the file that is loaded, and the last reading of each kind, which is whole, as is the first
     one of a kind that had none. *broken* gets what is wrong with a reading that is left out.
     """
     begin, end = span
@@ -47,5 +48,5 @@ def figures(
                 given.add(series_of(record))
                 yield readings.whole_of(record)
                 continue
-        if has_begun or isinstance(record, (Probe, Lost)):
+        if has_begun or isinstance(record, (Probe, Lost, Loaded)):
             yield record

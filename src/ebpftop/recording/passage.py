@@ -32,7 +32,7 @@ _CHECK_EVERY_S = 0.2
 # At most this much may come before the first record: damaged lines, or messages of a remote shell.
 _SEARCHED_BYTES = 64 << 20
 # Lines that say what holds from then on; in a recording of another program they may look different, and are missed.
-_STATE = re.compile(rb'^\{"kind": ?"(?:probe|lost)".*', re.MULTILINE)
+_STATE = re.compile(rb'^\{"kind": ?"(?:probe|lost|loaded)".*', re.MULTILINE)
 # The end of a file is looked for in so many chunks.
 _LAST_CHUNKS = 16
 

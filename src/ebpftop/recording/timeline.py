@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ebpftop.core.load_records import Loaded
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import SCHEMA, End, Header, Lost, Probe, ProbeName, Record, SeriesKey, TableReading, series_of
 from ebpftop.core.snapshot import Snapshot
@@ -317,7 +318,7 @@ class Timeline:
     def figures(self, span: tuple[float, float]) -> Iterator[Record]:
         """Yield the records of *span* (Unix seconds) for what counts them, and what they begin with."""
         begin, stop = self.find(span[0]), self.find(span[1] + SLACK_S) + 1
-        yield from (record for record in self._lasting_at(begin) if isinstance(record, (Probe, Lost)))
+        yield from (record for record in self._lasting_at(begin) if isinstance(record, (Probe, Lost, Loaded)))
         records = (record for number in range(begin, stop) for record in self._chunks.load(number).records())
         for record in figures(records, span, self.readings_before(begin)):
             if not isinstance(record, End):
