@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,7 +24,6 @@ from ebpftop.kernel.load.loading import Loading, ProgramFacts, RawEvent
 from ebpftop.kernel.load.map_layouts import FileTypes, MapLayout, MapShape
 from ebpftop.kernel.load.map_rows import READ_MAX, MapRows, add_names
 from ebpftop.kernel.load.maps import OpenMap
-from ebpftop.kernel.load.source import read_from
 from ebpftop.kernel.load.value_text import encoded
 from ebpftop.kernel.load.values import BadValue
 from ebpftop.kernel.loader import Module
@@ -83,7 +81,6 @@ class LoadProbe(KernelProbe):
         """The totals of programs that were loaded before those that run now."""
         self._lost = 0
         self._own_ids: frozenset[int] = frozenset()
-        self._edits = threading.Lock()
 
     @property
     def on(self) -> bool:
@@ -114,10 +111,13 @@ class LoadProbe(KernelProbe):
         raise NotImplementedError("it is no module")
 
     def start(self) -> None:
-        with suppress(OSError):  # before Linux 5.8, and without the rights: nothing is known of runs
-            self._stats_fd = self.context.root.enable_stats()
+        self._enable_stats()
         self._loaded_file = self._make(self._request)
         self._load()
+
+    def _enable_stats(self) -> None:
+        with suppress(OSError):  # before Linux 5.8, and without the rights: nothing is known of runs
+            self._stats_fd = self.context.root.enable_stats()
 
     def detach(self) -> None:
         """Its programs go with their maps, in `stop`: what they count until then is read."""
@@ -157,6 +157,11 @@ class LoadProbe(KernelProbe):
         tried = file.load()
         if tried.ok:
             self._add_runs(before)
+        self._report(file, tried)
+
+    def _report(self, file: LoadedFile, tried: Loading) -> None:
+        """Note what was *tried*, and make a record of what became of the file."""
+        if tried.ok:
             self._open(file)
         now, good = time.time(), file.good
         # What printed before a reload is read after it.
@@ -179,8 +184,7 @@ class LoadProbe(KernelProbe):
         """Note the maps of what was just loaded."""
         good = file.good
         assert good is not None
-        source = read_from(file.path, good.source, {})
-        types = FileTypes(good.btf, good.source, source.structs, source.shows)
+        types = FileTypes(good.btf, good.source, good.structs, good.shows)
         self._types, self._maps = types, {}
         for name, one in file.maps.items():
             shape = MapShape(
@@ -378,6 +382,22 @@ class LoadProbe(KernelProbe):
             if not 0 <= number < one.map.info.max_entries:
                 raise BadValue(f"{name} has the slots 0 to {one.map.info.max_entries - 1}")
             self._file().set_slot(name, number, program)
+
+    def open_file(self, path: Path) -> None:
+        """Load another file instead, whose functions hang where it says itself; what ran is closed if that works."""
+        request = LoadRequest(path)
+        with self._refusing():
+            file = self._make(request)
+            tried = file.load()
+            if not tried.ok:
+                file.close()
+                raise SourceError(f"{printable(path.name)}: {printable(tried.error)}", printable(tried.remedy))
+        self.stop()
+        self._request, self._record, self._runs = request, None, {}
+        self._enable_stats()
+        self._loaded_file = file
+        self._report(file, tried)
+        self._news.append(self.state(time.time()))
 
     def _file(self) -> LoadedFile:
         if self._loaded_file is None:

@@ -20,8 +20,8 @@ def figures(
 ) -> Iterator[Record]:
     """Yield those of *records* that are of *span* (Unix seconds); *readings* knows the readings before them.
 
-    Before the span come states of probes, losses, the file that is loaded, and the last reading of each kind, which is whole, as is the first
-    one of a kind that had none. *broken* gets what is wrong with a reading that is left out.
+    Before the span come states of probes, losses, the file that is loaded, and the last reading of each kind, which is
+    whole, as is the first one of a kind that had none. *broken* gets what is wrong with a reading that is left out.
     """
     begin, end = span
     given: set[SeriesKey] = set()

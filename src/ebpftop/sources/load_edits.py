@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ class LoadEdits(ABC):
     @abstractmethod
     def _editing(self) -> AbstractContextManager[LoadProbe]:
         """Return the probe, locked; what it has is read when the context ends. Raises SourceError if there is none."""
+
+    def open_file(self, path: str) -> None:
+        """Load another file instead; the one before runs on if that fails."""
+        with self._editing() as probe:
+            probe.open_file(Path(path))
 
     def write_map(self, name: str, key: str, value: str, field: str = "") -> None:
         """Set a key of a map, or one *field* of its value, to what was typed."""
