@@ -194,7 +194,9 @@ def test_events_of_both_buffers(file: File) -> None:
 def test_a_buffer_is_kept_unless_its_events_change(file: File) -> None:
     file.load(EVENTS)
     pid = execute()
-    assert file.load(EVENTS.replace("return 0;", "return 1;")).kept == {"by_perf", "by_ring"}
+    loading = file.load(EVENTS.replace("return 0;", "return 1;"))
+    assert loading.ok, loading
+    assert loading.kept == {"by_perf", "by_ring"}
     assert len([event for event in file.file.events() if event.data[:4] == struct.pack("=I", pid)]) == 2
     assert not file.load(EVENTS.replace("char comm[16];", "char comm[16]; u64 more;")).kept & {"by_perf"}
     pid = execute()

@@ -17,6 +17,8 @@ class CompileRequest(msgspec.Struct, frozen=True, array_like=True):
     includes: dict[str, str] = {}
     """The files that it includes with quotes, by the name that they are included by."""
     flags: tuple[str, ...] = ()
+    map_bytes_max: int = 256 << 20
+    """What all its maps together may take of the kernel's memory."""
 
 
 class BuiltProgram(msgspec.Struct, frozen=True, array_like=True):

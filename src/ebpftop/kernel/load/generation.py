@@ -23,7 +23,6 @@ from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.load.source import Source
 from ebpftop.kernel.load.source_lines import Lined, with_texts
 
-_MIB = 1 << 20
 _WALKED = re.compile(r"^\d+: \(", re.MULTILINE)  # an instruction in the verifier's log
 
 
@@ -111,7 +110,7 @@ class Build:
     def make(cls, server: LoadServer, source: Source, text: str, map_bytes_max: int) -> Build | Failure:
         """Compile *text*, which was made of *source*."""
         started_s = time.monotonic()
-        request = CompileRequest(source.name, text, dict(source.includes))
+        request = CompileRequest(source.name, text, dict(source.includes), map_bytes_max=map_bytes_max)
         received = server.compile(request)
         seconds = time.monotonic() - started_s
         built = received.built
@@ -124,15 +123,8 @@ class Build:
         if sum(sizes.values()) > map_bytes_max:
             largest = max(sizes, key=sizes.__getitem__)
             build.close(None)
-            return Failure(
-                "map",
-                f"the maps would take {sum(sizes.values()) // _MIB} MB of the kernel's memory, {largest} alone "
-                f"{sizes[largest] // _MIB} MB; at most {map_bytes_max // _MIB} MB are allowed",
-                "give it fewer entries",
-                built.output,
-                text,
-                seconds,
-            )
+            error, remedy = maps.too_large(largest, sizes[largest], map_bytes_max)
+            return Failure("map", error, remedy, built.output, text, seconds)
         return build
 
     def keep_maps(self, old: Generation | None) -> None:

@@ -144,6 +144,16 @@ def memory_bytes(info: MapInfo) -> int:
     return entries * (key + value * copies + _HASH_ENTRY_BYTES)
 
 
+def too_large(name: str, size: int, bytes_max: int) -> tuple[str, str]:
+    """Return that a map of *size* bytes was not made, and the remedy. All maps of a file may take *bytes_max*."""
+    error = f"the map {name} takes {_mib(size)} of the kernel's memory; all maps of a file may take {_mib(bytes_max)}"
+    return error, "give it fewer entries, or smaller ones"
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size >> 20)} MiB"
+
+
 Shapes = tuple[Shape | None, Shape | None]
 
 

@@ -22,6 +22,8 @@ from ebpftop.kernel.load import child, limits
 from ebpftop.kernel.load.built import Built, CompileRequest
 from ebpftop.kernel.load.headers import KernelFacts, headers_for
 from ebpftop.kernel.load.jail import Jail
+from ebpftop.kernel.load.map_guard import MapGuard
+from ebpftop.kernel.load.maps import too_large
 from ebpftop.kernel.stub_headers import headers as stub_headers
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
@@ -188,8 +190,10 @@ def _be_the_child(
         fds_fd = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         tree = jail.enter(lambda folder: child.write_tree(folder, headers, request.includes))
         _end_with_parent()  # a change of the user resets it
-        built, fds = child.compile_source(request, tree, fds_fd)
-        _answer(requests, number, _explained(built, output_fd), fds)
+        guard = MapGuard(lambda: child.compile_source(request, tree, fds_fd), request.map_bytes_max)
+        built, fds = guard.call()
+        built = _explained(built, _read_output(output_fd), guard.refused, request.map_bytes_max)
+        _answer(requests, number, built, fds)
         status = 0
     except Exception as error:  # noqa: BLE001  # whatever it is: somebody waits for the reason
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
@@ -206,18 +210,19 @@ def _end_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _explained(built: Built, output_fd: int) -> Built:
-    """Return *built* with what was written meanwhile, and with what that says."""
-    output = _read_output(output_fd)
-    if built.error and (found := child.failed_map(output.encode())) is not None:
-        name, why = found
-        error = f"the kernel refused to make the map {name}: {why}"
-        remedy = ""
-        if why in (os.strerror(errno.ENOMEM), os.strerror(errno.E2BIG), os.strerror(errno.EPERM)):
-            error = f"the map {name} is too large: {why}"
-            remedy = "give it fewer entries"
-        return msgspec.structs.replace(built, stage="map", error=error, remedy=remedy, output=output)
-    return msgspec.structs.replace(built, output=output)
+def _explained(built: Built, output: str, refused: tuple[str, int] | None, bytes_max: int) -> Built:
+    """Return *built* with the *output* of the compiler, and with why a map was not made: *refused* for its size."""
+    built = msgspec.structs.replace(built, output=output)
+    found = child.failed_map(output.encode())
+    if not built.error or found is None:
+        return built
+    name, why = found
+    error, remedy = f"the kernel refused to make the map {name}: {why}", ""
+    if refused is not None:
+        error, remedy = too_large(name, refused[1], bytes_max)
+    elif why in map(os.strerror, (errno.ENOMEM, errno.E2BIG, errno.EPERM)):
+        error, remedy = f"the map {name} is too large: {why}", "give it fewer entries, or smaller ones"
+    return msgspec.structs.replace(built, stage="map", error=error, remedy=remedy)
 
 
 def _read_output(fd: int) -> str:
