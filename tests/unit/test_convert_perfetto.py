@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ebpftop.conversion import exec_tree, perfetto_writer
 from ebpftop.conversion.input import Input
 from ebpftop.conversion.perfetto import to_perfetto
+from ebpftop.core.load_records import BpfEvent
 from ebpftop.core.process_records import Exec, Exit, Killer, Process
 from ebpftop.core.records import Cost, Lost, Record
 from ebpftop.core.syscall_records import InFlight, Syscall, SyscallRow, Syscalls
@@ -260,6 +261,16 @@ def test_what_ebpf_programs_print_is_a_track_of_its_own() -> None:
     line = Trace(time=START + 1, cpu=0, pid=20, task="make", message="hello")
     (instant,) = trace_of([reading(START), line]).instants
     assert (instant.track[-1], instant.name, instant.args["task"]) == ("Trace log (printk)", "hello", "make")
+
+
+def test_events_of_a_program_of_ones_own_are_tracks_by_their_buffer() -> None:
+    event = BpfEvent(
+        time=START + 1, map="output", comm="make", fields={"pid": 20, "in": {"a": [1, 2]}, "most": (1 << 64) - 1}
+    )
+    (instant,) = trace_of([reading(START), event]).instants
+    assert (instant.track[-1], instant.name) == ("Events of output", "make")
+    assert instant.args["pid"] == 20
+    assert "18446744073709551615" in str(instant.args)
 
 
 def test_without_a_reading_the_clock_is_that_of_the_starts() -> None:

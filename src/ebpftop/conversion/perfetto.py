@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ebpftop.conversion.exec_tree import Began, Change, Ended, ExecTree, Program, TreeProcess
 from ebpftop.conversion.input import Input, ns, with_boot_offset
 from ebpftop.conversion.perfetto_calls import Call, SlowCalls
 from ebpftop.conversion.perfetto_counters import Counters
 from ebpftop.conversion.perfetto_writer import Arg, TraceWriter
+from ebpftop.core.load_records import BpfEvent, Value
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Header
 from ebpftop.core.trace_records import Trace
@@ -36,6 +37,8 @@ def to_perfetto(source: Input, slower_ns: int) -> Iterator[bytes]:
             tracks.show(tree.follow(record))
         elif isinstance(record, Trace):
             tracks.show_line(record)
+        elif isinstance(record, BpfEvent):
+            tracks.show_event(record)
         elif record.time >= source.begin:
             counters.follow(record)
             tracks.show_calls(slow.follow(record), tree)
@@ -60,6 +63,7 @@ class _Tracks:
         self._programs = writer.track("programs", "Programs", root, rank=_RANK, by_time=True)
         self._root = root
         self._log = 0
+        self._buffers: dict[str, int] = {}
         self._number = 0
         self._of: dict[TreeProcess, int] = {}
         self._threads: dict[TreeProcess, dict[int, int]] = {}
@@ -97,6 +101,18 @@ class _Tracks:
         if record.program is not None:
             args["program"] = str(record.program)
         self._writer.instant(ns(record.time) - self._offset_ns, self._log, record.message, "printk", args)
+
+    def show_event(self, record: BpfEvent) -> None:
+        """Write an event of a program of one's own: each buffer has a track."""
+        track = self._buffers.get(record.map)
+        if track is None:
+            track = self._writer.track(f"event {record.map}", f"Events of {record.map}", self._root, rank=_LOG_RANK)
+            self._buffers[record.map] = track
+        args: dict[str, Arg] = {name: _arg(value) for name, value in record.fields.items()}
+        if record.names:
+            args["names"] = dict(record.names)
+        name = record.map if record.comm is None else record.comm
+        self._writer.instant(ns(record.time) - self._offset_ns, track, name, "event", args)
 
     def _begin(self, program: Program) -> None:
         """Begin the slice of a program. One that was there before is only shown if something comes of it."""
@@ -148,6 +164,15 @@ class _Tracks:
             del self._ended[gone]
             self._of.pop(gone, None)
             self._threads.pop(gone, None)
+
+
+def _arg(value: Value) -> Arg:
+    """Return a decoded value as an argument."""
+    if isinstance(value, Mapping):
+        return {str(name): _arg(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_arg, value))
+    return value if isinstance(value, (str, int, float)) else None
 
 
 def _of_begin(program: Program) -> dict[str, Arg]:
