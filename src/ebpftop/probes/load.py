@@ -308,8 +308,10 @@ class LoadProbe(KernelProbe):
 
     def _matches(self, event: BpfEvent) -> bool:
         """Return whether the filter matches an event that says of which process it is; others always match."""
-        if event.pid is None or not self.context.filtering():
+        if event.pid is None:
             return True
+        if not self.context.filtering():  # but perhaps ebpftop itself is hidden
+            return self.context.matches(event.pid, 0, b"")
         uid, comm = event.uid, event.comm
         with suppress(OSError):
             if uid is None:

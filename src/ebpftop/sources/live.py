@@ -59,6 +59,8 @@ _NOT_HIDDEN = (
     "run it in the host's (--pid=host), or with --no-hide-self"
 )
 
+_OF_EVENTS = "the filter holds for events of {0} that say of which process they are; its maps count everything"
+
 
 Probing = TypeVar("Probing", bound=KernelProbe)
 
@@ -94,6 +96,8 @@ class KernelSource(LoadEdits):
         self.filter, self.notes = with_processes(options.filter)
         if options.filter.hide_self and not own_pids():
             self.notes += (_NOT_HIDDEN,)
+        if options.load is not None and self.filter:
+            self.notes += (_OF_EVENTS.format(printable(options.load.path.name)),)
         self.notes += tuple(map(str, registry().disabled))
         self._filter.apply(self.filter)
         execve_id = defines.get("EXECVE_ID")
