@@ -198,6 +198,16 @@ def test_a_server_that_is_killed_takes_its_child_along_and_is_an_error() -> None
         running.close()
 
 
+def test_a_server_that_is_stopped_goes_on_when_it_is_asked() -> None:
+    running = LoadServer()
+    try:
+        assert running.helper_pid is not None
+        os.kill(running.helper_pid, signal.SIGSTOP)
+        assert goes_on(running)
+    finally:
+        running.close()
+
+
 def test_closing_ends_what_is_being_compiled() -> None:
     running = LoadServer()
     with ThreadPoolExecutor(1) as thread:
