@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ebpftop.core.load_records import LoadedMap
+from ebpftop.models.helper_words import explain_instruction, explain_line
 from ebpftop.models.load import LoadModel
 
 
@@ -15,6 +16,9 @@ def explained(text: str, model: LoadModel) -> list[tuple[str, str]]:
     for name in re.findall(r"\w+", text):
         if name in maps:
             found[name] = about_map(maps[name])
+    found.update(explain_line(text))
+    if text.startswith("call ") and (words := explain_instruction(text)) is not None:
+        found[text.removeprefix("call ")] = words
     return list(found.items())
 
 

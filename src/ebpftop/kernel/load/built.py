@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ebpftop.core.load_records import CodeLine
+
 
 class CompileRequest(msgspec.Struct, frozen=True, array_like=True):
     """A source to compile. Nothing else of the machine is read for it, but headers that are made here."""
@@ -19,6 +21,26 @@ class CompileRequest(msgspec.Struct, frozen=True, array_like=True):
     flags: tuple[str, ...] = ()
     map_bytes_max: int = 256 << 20
     """What all its maps together may take of the kernel's memory."""
+
+
+class CodeRequest(msgspec.Struct, frozen=True, array_like=True):
+    """Show what became of a loaded program, whose descriptor comes beside this: see code.py."""
+
+    file: str
+    """The name of its source, without its folder."""
+    maps: dict[int, str] = {}
+    """The names of its maps by id: the kernel cuts them, and the server may not ask for them."""
+    btf: bytes = b""
+    """Its types, where the names of files and functions are."""
+
+
+class ShownCode(msgspec.Struct, frozen=True, array_like=True):
+    """A program's code in words; empty if `error` says why."""
+
+    xlated: tuple[CodeLine, ...] = ()
+    native: tuple[CodeLine, ...] = ()
+    arch: str = ""
+    error: str = ""
 
 
 class BuiltProgram(msgspec.Struct, frozen=True, array_like=True):

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import msgspec
 
-from ebpftop.kernel.load.built import Built, CompileRequest, Received
+from ebpftop.kernel.load.built import Built, CodeRequest, CompileRequest, Received, ShownCode
 from ebpftop.kernel.load.server_process import NUDGE, NUMBER, be_the_server, read_memory, write_memory
 from ebpftop.lifecycle import helpers
 
@@ -51,10 +51,28 @@ class LoadServer:
             except OSError:
                 return Received(Built(error=GONE, remedy=GONE_REMEDY, stage="limit"), {})
 
+    def code(self, program_fd: int, request: CodeRequest) -> ShownCode:
+        """Return the code of a loaded program in words. Whatever goes wrong is in the answer."""
+        with self._lock:
+            self._number += 1
+            try:
+                answer, fds = self._exchange(msgspec.msgpack.encode(request), [program_fd], self._number)
+            except OSError:
+                return ShownCode(error=GONE)
+        for fd in fds:
+            os.close(fd)
+        return msgspec.msgpack.decode(answer, type=ShownCode)
+
     def _ask(self, request: CompileRequest, number: int) -> Received:
-        fd = write_memory(msgspec.msgpack.encode(request))
+        reply, fds = self._exchange(msgspec.msgpack.encode(request), [], number)
+        answer = msgspec.msgpack.decode(reply, type=Built)
+        return Received(answer, dict(zip((one.name for one in answer.maps), fds, strict=True)))
+
+    def _exchange(self, request: bytes, fds: list[int], number: int) -> tuple[bytes, list[int]]:
+        """Send a request with descriptors; return the answer, and those that came with it. Raises OSError."""
+        fd = write_memory(request)
         try:
-            socket.send_fds(self._socket, [NUMBER.pack(number)], [fd])
+            socket.send_fds(self._socket, [NUMBER.pack(number)], [fd, *fds])
         finally:
             os.close(fd)
         answers = select.poll()
@@ -63,16 +81,16 @@ class LoadServer:
             while not answers.poll(_NUDGE_MS):
                 # A message continues the server if it was stopped (`helpers.fork`).
                 self._socket.send(NUDGE)
-            reply, fds, _, _ = socket.recv_fds(self._socket, NUMBER.size, 1 + _MAPS_MAX)
+            reply, got, _, _ = socket.recv_fds(self._socket, NUMBER.size, 1 + _MAPS_MAX)
             if not reply:
                 raise BrokenPipeError
-            if NUMBER.unpack(reply)[0] != number or not fds:  # of a child that was ended while it answered
-                for fd in fds:
+            if NUMBER.unpack(reply)[0] != number or not got:  # of a child that was ended while it answered
+                for fd in got:
                     os.close(fd)
                 continue
-            answer = msgspec.msgpack.decode(read_memory(fds[0]), type=Built)
-            os.close(fds[0])
-            return Received(answer, dict(zip((one.name for one in answer.maps), fds[1:], strict=True)))
+            answer = read_memory(got[0])
+            os.close(got[0])
+            return answer, got[1:]
 
     def close(self) -> None:
         """End it, and what it compiles. Safe to call twice."""

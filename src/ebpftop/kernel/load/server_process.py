@@ -19,11 +19,14 @@ import msgspec
 from ebpftop.kernel import bpf_syscall, capabilities
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.load import child, limits
-from ebpftop.kernel.load.built import Built, CompileRequest
+from ebpftop.kernel.load.built import Built, CodeRequest, CompileRequest, ShownCode
+from ebpftop.kernel.load.code import KALLSYMS, KernelNames, kernel_names, listing
+from ebpftop.kernel.load.code import read as read_code
 from ebpftop.kernel.load.headers import KernelFacts, headers_for
 from ebpftop.kernel.load.jail import Jail
 from ebpftop.kernel.load.map_guard import MapGuard
 from ebpftop.kernel.load.maps import too_large
+from ebpftop.kernel.load.native_code import NoDisassembler, native
 from ebpftop.kernel.stub_headers import headers as stub_headers
 from ebpftop.lifecycle import helpers
 from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
@@ -43,6 +46,7 @@ _CAPS = {
     capabilities.Cap.SETGID,
     capabilities.Cap.SETPCAP,
     capabilities.Cap.SYS_CHROOT,
+    capabilities.Cap.SYSLOG,  # addresses in the code of programs
 }
 """What the server keeps: to write into its own cgroups it stays user 0. Its children give up all but the first."""
 
@@ -79,29 +83,43 @@ def be_the_server(requests: socket.socket) -> NoReturn:
         stand_back()
         bpf_syscall.lift_memory_limit()
         cgroups = limits.MemoryCgroups()
+        symbols_fd = _open_symbols()  # the jail lays another file over it
         jail = Jail()
         try:
             capabilities.keep_only(_CAPS | capabilities.to_compile(), forked=True)
-            _serve(requests, cgroups, jail)
+            _serve(requests, cgroups, jail, symbols_fd)
         finally:
             jail.close()
     finally:
         os._exit(0)
 
 
-def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail) -> None:
+def _open_symbols() -> int | None:
+    try:
+        return os.open(KALLSYMS, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, symbols_fd: int | None) -> None:
     waiting = select.poll()
     waiting.register(requests, select.POLLIN)
     while True:
         waiting.poll()  # not in recv(2): see helpers.receive
-        message, fds, _, _ = socket.recv_fds(requests, 64, 1)
+        message, fds, _, _ = socket.recv_fds(requests, 64, 2)
         if not message:
             return
         if not fds:  # a nudge
             continue
         (number,) = NUMBER.unpack(message)
-        request = msgspec.msgpack.decode(read_memory(fds[0]), type=CompileRequest)
+        content = read_memory(fds[0])
         os.close(fds[0])
+        if len(fds) > 1:
+            _warm_up()
+            _show_code(requests, number, content, fds[1], kernel_names(symbols_fd))
+            os.close(fds[1])
+            continue
+        request = msgspec.msgpack.decode(content, type=CompileRequest)
         if not _compile(requests, number, request, cgroups, jail, _warm_up()):
             return
 
@@ -229,8 +247,37 @@ def _read_output(fd: int) -> str:
     return os.pread(fd, _OUTPUT_MAX, 0).decode("utf-8", "replace")
 
 
-def _answer(requests: socket.socket, number: int, built: Built, map_fds: list[int]) -> None:
+def _answer(requests: socket.socket, number: int, built: Built | ShownCode, map_fds: list[int]) -> None:
     fd = write_memory(msgspec.msgpack.encode(built))
     with suppress(BrokenPipeError):
         socket.send_fds(requests, [NUMBER.pack(number)], [fd, *map_fds])
     os.close(fd)
+
+
+# ---- the code of programs ----
+
+
+def _show_code(requests: socket.socket, number: int, content: bytes, program_fd: int, names: KernelNames) -> None:
+    """Answer with the code of a program in words. LLVM does it, so a child that may fail."""
+    pid = helpers.fork_worker()
+    if pid == 0:
+        status = 1
+        try:
+            _end_with_parent()
+            _answer(requests, number, _in_words(content, program_fd, names), [])
+            status = 0
+        finally:
+            os._exit(status)
+    late, gone = _wait(pid, requests)
+    if os.waitpid(pid, 0)[1] and not gone:
+        _answer(requests, number, ShownCode(error="it took too long" if late else "the disassembler failed"), [])
+
+
+def _in_words(content: bytes, program_fd: int, names: KernelNames) -> ShownCode:
+    """Return the code of a program, for a request as it was sent."""
+    request = msgspec.msgpack.decode(content, type=CodeRequest)
+    try:
+        found = listing(read_code(program_fd, request.file, request.btf), names, native, request.maps)
+    except (OSError, NoDisassembler) as error:
+        return ShownCode(error=str(error))
+    return ShownCode(found.xlated, found.native, found.arch)
