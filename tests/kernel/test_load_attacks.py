@@ -113,6 +113,12 @@ def test_maps_that_are_larger_than_allowed_are_refused_with_their_size(running: 
     assert loading.remedy
 
 
+def test_more_maps_than_one_message_has_room_for(running: LoadServer) -> None:
+    built = compiled(running, "".join(f"BPF_ARRAY(a{i}, u32, 1);\n" for i in range(201)) + SMALL)
+    assert built.error == "the file has 202 maps; at most 200 are supported"
+    assert goes_on(running)
+
+
 def test_a_stack_that_is_too_deep_is_an_error_of_the_file(running: LoadServer) -> None:
     text = "int f(void *ctx) { char a[600] = {}; bpf_probe_read_kernel(a, 600, ctx); return a[9]; }\n"
     built = compiled(running, text)

@@ -21,6 +21,9 @@ from ebpftop.kernel.load import object_file
 from ebpftop.kernel.load.built import Built, BuiltMap, BuiltProgram, CompileRequest
 from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO, ExtInfo
 
+MAPS_MAX = 200
+"""Their descriptors go into one message; the kernel lets 253 pass (include/net/scm.h)."""
+
 OWN_INCLUDES = "include/quoted"
 """Where in the tree of headers the files lie that the source includes with quotes."""
 
@@ -57,7 +60,10 @@ def compile_source(request: CompileRequest, tree: Path, fds_fd: int) -> tuple[Bu
     module = bpf.module
     maps: list[BuiltMap] = []
     fds: list[int] = []
-    for i in range(lib.bpf_num_tables(module)):
+    count = lib.bpf_num_tables(module)
+    if count > MAPS_MAX:
+        return Built(error=f"the file has {count} maps; at most {MAPS_MAX} are supported", stage="map"), []
+    for i in range(count):
         name = lib.bpf_table_name(module, i)
         fds.append(lib.bpf_table_fd(module, name))
         maps.append(BuiltMap(name.decode(), _event_fields(lib, module, name)))

@@ -17,12 +17,11 @@ from contextlib import suppress
 import msgspec
 
 from ebpftop.kernel.load.built import Built, CodeRequest, CompileRequest, Received, ShownCode
+from ebpftop.kernel.load.child import MAPS_MAX
 from ebpftop.kernel.load.server_process import NUDGE, NUMBER, be_the_server, read_memory, write_memory
 from ebpftop.lifecycle import helpers
 
 _NUDGE_MS = 500
-_MAPS_MAX = 200
-"""Descriptors in one message; the kernel lets 253 pass (include/net/scm.h)."""
 _END_MS = 1000
 
 GONE = "the process that compiles has ended"
@@ -48,7 +47,7 @@ class LoadServer:
             self._number += 1
             try:
                 return self._ask(request, self._number)
-            except OSError:
+            except (OSError, ValueError, msgspec.DecodeError):
                 return Received(Built(error=GONE, remedy=GONE_REMEDY, stage="limit"), {})
 
     def code(self, program_fd: int, request: CodeRequest) -> ShownCode:
@@ -81,7 +80,7 @@ class LoadServer:
             while not answers.poll(_NUDGE_MS):
                 # A message continues the server if it was stopped (`helpers.fork`).
                 self._socket.send(NUDGE)
-            reply, got, _, _ = socket.recv_fds(self._socket, NUMBER.size, 1 + _MAPS_MAX)
+            reply, got, _, _ = socket.recv_fds(self._socket, NUMBER.size, 1 + MAPS_MAX)
             if not reply:
                 raise BrokenPipeError
             if NUMBER.unpack(reply)[0] != number or not got:  # of a child that was ended while it answered
