@@ -108,6 +108,11 @@ def test_the_lesson_counts_every_program_that_a_user_starts() -> None:
     assert (program["name"], program["event"], bool(program["attached"])) == ("hello", "syscall:execve", True)
     (row,) = of("runs", stream.lines)[-1]["rows"]
     assert row["program"] == "hello"
+    code = of("code", stream.lines)[-1]
+    lines = {one["line"] for one in code["xlated"]}
+    source_ = stream.loaded()["source"]
+    assert any("counter_table" in one["text"] for one in code["xlated"]), code
+    assert {"(*count)++;" in source_[line - 1] for line in lines if line} == {True, False}
     assert row["runs"] >= 20 or not of("runs", stream.lines)[-1]["counted"]
 
 

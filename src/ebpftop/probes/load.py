@@ -29,7 +29,7 @@ from ebpftop.kernel.load.values import BadValue
 from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import Context, KernelProbe
 from ebpftop.probes.load_names import LoadNames
-from ebpftop.probes.load_report import Facts, compiling, loaded
+from ebpftop.probes.load_report import Facts, codes, compiling, loaded
 from ebpftop.probes.load_request import NAME, LoadRequest
 
 _PROG_ARRAY, _STACK_TRACE = "prog_array", "stack_trace"
@@ -179,6 +179,8 @@ class LoadProbe(KernelProbe):
         )
         self._record = loaded(now, file.path, tried, good, facts)
         self._news.append(self._record)
+        if tried.ok:
+            self._news += codes(now, tried, file.path.name, {one.id: name for name, one in file.maps.items()})
 
     def _open(self, file: LoadedFile) -> None:
         """Note the maps of what was just loaded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,8 +10,10 @@ from typing import Literal
 import msgspec
 
 from ebpftop.core.escape import escape, printable
-from ebpftop.core.load_records import Diagnostic, Loaded, LoadedMap, LoadedProgram, Register
+from ebpftop.core.load_records import Code, CodeLine, Diagnostic, Loaded, LoadedMap, LoadedProgram, Register
 from ebpftop.kernel.bpf_names import map_type, program_type
+from ebpftop.kernel.load import server
+from ebpftop.kernel.load.built import CodeRequest
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState
 from ebpftop.kernel.load.map_layouts import MapLayout
 from ebpftop.kernel.load.maps import OpenMap
@@ -20,6 +22,8 @@ from ebpftop.models.load_diagnostics import of_compiler, of_verifier
 _TAB = 8
 _LOG_MAX = 64 << 10
 _LINES_MAX = 20_000
+_CODE_MAX = 10_000
+"""Instructions of a program that a record has."""
 _WRITABLE = frozenset(
     ("hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "prog_array")
 )
@@ -98,6 +102,34 @@ def _map(one: OpenMap, layout: MapLayout) -> LoadedMap:
         histogram=layout.histogram,
         writable=kind in _WRITABLE,
         kept=one.kept,
+    )
+
+
+def codes(now: float, loading: Loading, file: str, maps: Mapping[int, str]) -> Iterator[Code]:
+    """Yield what the programs became that were loaded, as far as the kernel shows it; *maps* has names by id."""
+    running = server.running()
+    if running is None:
+        return
+    request = CodeRequest(file, dict(maps), loading.btf)
+    for one in loading.programs:
+        if one.fd is not None:
+            shown = running.code(one.fd, request)
+            yield Code(
+                time=now,
+                program=printable(one.name),
+                generation=loading.generation,
+                xlated=tuple(map(_safe, shown.xlated[:_CODE_MAX])),
+                native=tuple(map(_safe, shown.native[:_CODE_MAX])),
+                arch=printable(shown.arch),
+            )
+
+
+def _safe(line: CodeLine) -> CodeLine:
+    text, function = printable(line.text), line.function and printable(line.function)
+    return (
+        line
+        if (text, function) == (line.text, line.function)
+        else CodeLine(at=line.at, text=text, line=line.line, function=function)
     )
 
 
