@@ -244,7 +244,7 @@ async def test_orders_columns_and_keys_are_settings_too(file: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         help_screen = app.screen
         assert isinstance(help_screen, HelpScreen)
-        assert any("f9" in entry.term.lower() for section in help_screen._sections for entry in section.entries)
+        assert any("f9" in entry.term.lower() for section in help_screen.sections for entry in section.entries)
 
 
 async def test_an_empty_key_takes_it_away_and_the_palette_keeps_the_action(file: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
 import pytest
 from textual.pilot import Pilot
 
@@ -13,7 +17,7 @@ from ebpftop.ui.screens.workbench import WorkbenchScreen
 from . import load_scene as scene
 from .conftest import Look, settle, until
 from .load_scene import with_load
-from .scene import START, Remembered, batch, minute, probe_state
+from .scene import START, FakeSource, Remembered, batch, minute, probe_state
 from .test_screen_keys import running
 
 SIZES = pytest.mark.parametrize(
@@ -36,46 +40,75 @@ async def seen(pilot: Pilot[int], words: str) -> None:
     await until(pilot, lambda: words in shown(app))
 
 
+async def rested(pilot: Pilot[int]) -> None:
+    """Wait until the workbench shows what has come: it looks for that four times a second."""
+    assert isinstance(pilot.app, EbpftopApp)
+    app = pilot.app
+    await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen) and screen(app)._shown == screen(app).state())
+    await pilot.pause()
+
+
+def typing(*keys: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    """Return what presses *keys* when the workbench shows all."""
+
+    async def press(pilot: Pilot[Any]) -> None:
+        await rested(pilot)
+        await pilot.press(*keys)
+        if isinstance(pilot.app.screen, WorkbenchScreen):
+            await rested(pilot)
+
+    return press
+
+
+@asynccontextmanager
+async def working(
+    source: FakeSource, size: tuple[int, int] = (120, 35)
+) -> AsyncIterator[tuple[Pilot[int], EbpftopApp]]:
+    """Run the app, which begins with the workbench."""
+    async with running(source, size) as (pilot, app):
+        await rested(pilot)
+        yield pilot, app
+
+
 # How it looks.
 
 
 @SIZES
 def test_a_counter(looks_the_same: Look, size: tuple[int, int]) -> None:
-    assert looks_the_same(with_load(scene.counter()), size, "B", "j", "j", "j", "j")
+    assert looks_the_same(with_load(scene.counter()), size, before=typing("j", "j", "j", "j"))
 
 
 @SIZES
 def test_what_the_verifier_says_stands_below_its_line(looks_the_same: Look, size: tuple[int, int]) -> None:
-    assert looks_the_same(with_load(scene.failing()), size, "B")
+    assert looks_the_same(with_load(scene.failing()), size, before=typing())
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=lambda size: "x".join(map(str, size)))
 def test_a_buffer(looks_the_same: Look, size: tuple[int, int]) -> None:
-    assert looks_the_same(with_load(scene.buffer()), size, "B", "shift+tab", "k")
+    assert looks_the_same(with_load(scene.buffer()), size, before=typing("shift+tab", "k"))
 
 
 def test_slots_of_a_prog_array(looks_the_same: Look) -> None:
-    assert looks_the_same(with_load(scene.tail()), (120, 35), "B", "tab", "tab")
+    assert looks_the_same(with_load(scene.tail()), (120, 35), before=typing("tab", "tab"))
 
 
 def test_a_histogram_is_drawn(looks_the_same: Look) -> None:
-    assert looks_the_same(with_load(scene.tail()), (120, 35), "B", "tab", "tab", "v")
+    assert looks_the_same(with_load(scene.tail()), (120, 35), before=typing("tab", "tab", "v"))
 
 
 def test_lines_that_ran_are_lit_up(looks_the_same: Look) -> None:
-    assert looks_the_same(with_load(scene.counter(with_lines=True)), (120, 35), "B", "j", "j", "j", "j")
+    assert looks_the_same(with_load(scene.counter(with_lines=True)), (120, 35), before=typing("j", "j", "j", "j"))
 
 
 def test_light_colours(looks_the_same: Look) -> None:
-    assert looks_the_same(with_load(scene.failing()), (120, 35), "B", theme="light")
+    assert looks_the_same(with_load(scene.failing()), (120, 35), before=typing(), theme="light")
 
 
 # Its states.
 
 
 async def test_without_a_file_it_says_how_to_load_one() -> None:
-    async with running(with_load([]), (80, 24)) as (pilot, _):
-        await pilot.press("B")
+    async with working(with_load([]), (80, 24)) as (pilot, _):
         await seen(pilot, "ebpftop load FILE.c")
 
 
@@ -89,22 +122,19 @@ async def test_a_first_load_that_failed_has_nothing_that_runs() -> None:
     from msgspec.structs import replace
 
     first = replace(scene.FAILED, programs=(), maps=(), running=None, generation=0, diagnostics=(scene.TYPO,))
-    async with running(with_load([batch("load", 2, probe_state("load", "on"), first)])) as (pilot, app):
-        await pilot.press("B")
+    async with working(with_load([batch("load", 2, probe_state("load", "on"), first)])) as (pilot, app):
         await seen(pilot, "did not load · none runs yet")
         assert "nothing runs yet" in shown(app)
         assert "did you mean" in shown(app)
 
 
 async def test_what_was_lost_stands_in_the_title_of_the_output() -> None:
-    async with running(with_load(scene.buffer())) as (pilot, _):
-        await pilot.press("B")
+    async with working(with_load(scene.buffer())) as (pilot, _):
         await seen(pilot, "lost 4 ring")
 
 
 async def test_nothing_of_a_file_reaches_the_terminal_raw() -> None:
-    async with running(with_load(scene.buffer())) as (pilot, app):
-        await pilot.press("B")
+    async with working(with_load(scene.buffer())) as (pilot, app):
         await seen(pilot, "\\x1b[2Jred")
         assert "\x1b" not in shown(app)
 
@@ -113,8 +143,8 @@ async def test_nothing_of_a_file_reaches_the_terminal_raw() -> None:
 
 
 async def test_a_line_and_its_instructions_move_together() -> None:
-    async with running(with_load(scene.counter())) as (pilot, app):
-        await pilot.press("B", "j", "j", "j", "j")
+    async with working(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("j", "j", "j", "j")
         bench = screen(app)
         assert bench.line == 11
         row = bench.code.selected()
@@ -130,8 +160,8 @@ async def test_a_line_and_its_instructions_move_together() -> None:
 
 
 async def test_the_bytecode_can_be_that_of_the_processor() -> None:
-    async with running(with_load(scene.counter())) as (pilot, app):
-        await pilot.press("B", "tab")
+    async with working(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("tab")
         assert "*(u64 *)(r10 - 8) = r0" in shown(app)
         await pilot.press("v")
         await seen(pilot, "mov qword ptr [rbp - 8], rax")
@@ -140,8 +170,8 @@ async def test_the_bytecode_can_be_that_of_the_processor() -> None:
 
 
 async def test_e_goes_to_the_error_from_anywhere_and_v_shows_the_whole_log() -> None:
-    async with running(with_load(scene.failing())) as (pilot, app):
-        await pilot.press("B", "g", "tab", "tab", "e")
+    async with working(with_load(scene.failing())) as (pilot, app):
+        await pilot.press("g", "tab", "tab", "e")
         bench = screen(app)
         assert bench.front == 0
         assert bench.source.line_at_cursor() == 12
@@ -152,8 +182,8 @@ async def test_e_goes_to_the_error_from_anywhere_and_v_shows_the_whole_log() -> 
 
 async def test_the_cursor_goes_to_the_error_when_the_file_is_saved() -> None:
     source = with_load(scene.counter(49))
-    async with running(source) as (pilot, app):
-        await pilot.press("B", "g")
+    async with working(source) as (pilot, app):
+        await pilot.press("g")
         source.give(batch("load", 50, scene.FAILED))
         await seen(pilot, "R0 invalid mem access")
         assert screen(app).source.line_at_cursor() == 12
@@ -161,8 +191,8 @@ async def test_the_cursor_goes_to_the_error_when_the_file_is_saved() -> None:
 
 
 async def test_enter_explains_a_line() -> None:
-    async with running(with_load(scene.counter())) as (pilot, app):
-        await pilot.press("B", "j", "j", "j", "j", "enter")
+    async with working(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("j", "j", "j", "j", "enter")
         await until(pilot, lambda: isinstance(app.screen, SheetScreen))
         assert "call bpf_map_lookup_elem" in shown(app)
 
@@ -171,8 +201,8 @@ async def test_enter_explains_a_line() -> None:
 
 
 async def test_each_map_keeps_how_it_was_sorted_and_filtered() -> None:
-    async with running(with_load(scene.counter())) as (pilot, app):
-        await pilot.press("B", "tab", "tab", "slash", *"key:ann", "enter")
+    async with working(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("tab", "tab", "slash", *"key:ann", "enter")
         maps = screen(app).maps
         assert maps.end == 1
         await pilot.press("v")
@@ -188,8 +218,8 @@ async def test_each_map_keeps_how_it_was_sorted_and_filtered() -> None:
 
 
 async def test_the_output_is_filtered_by_the_fields_of_the_struct() -> None:
-    async with running(with_load(scene.buffer())) as (pilot, app):
-        await pilot.press("B", "shift+tab", "slash", *"delay:>50us uid:ann", "enter")
+    async with working(with_load(scene.buffer())) as (pilot, app):
+        await pilot.press("shift+tab", "slash", *"delay:>50us uid:ann", "enter")
         await seen(pilot, "1 of 5 events")
         assert "git" in shown(app)
         await pilot.press("escape", "v")
@@ -198,15 +228,15 @@ async def test_the_output_is_filtered_by_the_fields_of_the_struct() -> None:
 
 
 async def test_an_event_leads_to_its_fields() -> None:
-    async with running(with_load(scene.buffer())) as (pilot, app):
-        await pilot.press("B", "shift+tab", "k", "enter")
+    async with working(with_load(scene.buffer())) as (pilot, app):
+        await pilot.press("shift+tab", "k", "enter")
         await until(pilot, lambda: isinstance(app.screen, SheetScreen))
         assert "u64 1200" in shown(app)
 
 
 async def test_rows_are_exported_as_numbers() -> None:
-    async with running(with_load(scene.counter())) as (pilot, app):
-        await pilot.press("B", "tab", "tab")
+    async with working(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("tab", "tab")
         from ebpftop.ui.export import to_csv
 
         rows = screen(app).exported()
@@ -219,7 +249,6 @@ async def test_rows_are_exported_as_numbers() -> None:
 async def test_time_stands_still_goes_back_and_on() -> None:
     source = Remembered([*minute(), *scene.failing()], scene.PROBES)
     async with running(source) as (pilot, app):  # type: ignore[arg-type]  # it is one
-        await pilot.press("B")
         await seen(pilot, "did not load")
         await pilot.press("space", *["comma"] * 12)
         await seen(pilot, "PAUSED 13:00:48")
@@ -231,8 +260,7 @@ async def test_time_stands_still_goes_back_and_on() -> None:
 
 async def test_nothing_is_drawn_again_unless_something_came() -> None:
     source = with_load(scene.counter())
-    async with running(source) as (pilot, app):
-        await pilot.press("B")
+    async with working(source) as (pilot, app):
         await seen(pilot, "1000 ann")
         bench = screen(app)
         before = [strip for lines in (bench.source, bench.maps) for _, strip in lines._strips.values()]
@@ -247,8 +275,7 @@ async def test_nothing_is_drawn_again_unless_something_came() -> None:
 
 
 async def test_tab_goes_round_and_m_shows_one_pane_alone() -> None:
-    async with running(with_load(scene.counter())) as (pilot, app):
-        await pilot.press("B")
+    async with working(with_load(scene.counter())) as (pilot, app):
         bench = screen(app)
         assert [pane.display for pane in bench.panes] == [True] * 4
         await pilot.press("tab", "tab", "m")
@@ -263,8 +290,8 @@ async def test_tab_goes_round_and_m_shows_one_pane_alone() -> None:
 
 
 async def test_it_is_resized_at_any_moment() -> None:
-    async with running(with_load(scene.failing())) as (pilot, app):
-        await pilot.press("B", "tab", "tab")
+    async with working(with_load(scene.failing())) as (pilot, app):
+        await pilot.press("tab", "tab")
         for size in ((80, 24), (40, 8), (200, 50), (60, 15), (120, 35)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
@@ -274,10 +301,43 @@ async def test_it_is_resized_at_any_moment() -> None:
 
 async def test_another_file_takes_the_place_of_the_first() -> None:
     source = with_load(scene.counter(50))
-    async with running(source) as (pilot, app):
-        await pilot.press("B", "tab", "tab")
+    async with working(source) as (pilot, app):
+        await pilot.press("tab", "tab")
         await seen(pilot, "1000 ann")
         source.give(*scene.tail(61))
         await seen(pilot, "hello_exec")
         assert "execve" in shown(app)
         assert "counter_table" not in shown(app)
+
+
+async def test_a_source_that_runs_a_file_begins_with_it() -> None:
+    async with working(with_load(scene.counter())) as (pilot, app):
+        assert screen(app).label == "Workbench"
+        await pilot.press("escape")
+        assert app.screen is app.main
+        await pilot.press("B")
+        assert screen(app).pane.lines.has_focus
+
+
+async def test_a_recording_begins_with_the_panes_unless_asked() -> None:
+    source = with_load(scene.counter(), live=False)
+    async with running(source) as (pilot, app):
+        assert app.screen is app.main
+        await pilot.press("B")
+        await seen(pilot, "1000 ann")
+    asked = EbpftopApp(with_load(scene.counter(), live=False), workbench=True)
+    async with asked.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: "1000 ann" in shown(asked))
+
+
+def test_tabs_of_a_source_take_half_the_room() -> None:
+    from msgspec.structs import replace
+
+    from ebpftop.models.load_source import rows_of
+
+    lines = ("int f(void *ctx)", "{", " " * 8 + "int *n = g();", " " * 16 + "(*n)++;", "}")
+    wrong = replace(scene.REFUSED, line=4, column=18)
+    rows = rows_of(replace(scene.FAILED, source=lines, diagnostics=(wrong,)), 80)
+    assert [row.text for row in rows[:4]] == [*lines[:2], " " * 4 + "int *n = g();", " " * 8 + "(*n)++;"]
+    assert rows[4].text.index("^") == rows[3].text.index("*")
+    assert rows_of(replace(scene.LOADED, source=(*lines, "  x")), 80)[2].text == lines[2]

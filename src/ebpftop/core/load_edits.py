@@ -23,5 +23,10 @@ class FileEditor(Protocol):
     def set_slot(self, name: str, index: str, program: str | None) -> None:
         """Put *program* into a slot of the prog array *name*, None: empty it. *index*: a number, or a system call."""
 
+
+@runtime_checkable
+class LineCounter(Protocol):
+    """A source that can count how often each line of its loaded file runs."""
+
     def count_lines(self, on: bool) -> None:
         """Count how often each line runs, from now on, or no more."""

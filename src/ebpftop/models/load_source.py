@@ -7,12 +7,18 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from ebpftop.core.load_records import Diagnostic, Loaded
 
 Look: TypeAlias = Literal["", "comment", "directive", "string", "helper", "map", "bad", "label", "strong", "note"]
 Piece: TypeAlias = tuple[str, Look]
+
+TAB = 8
+"""Cells of a tab in the records."""
 
 LABEL = 9
 """Cells of MEANING, TRY, STATE and PATH."""
@@ -59,6 +65,8 @@ def rows_of(loaded: Loaded, width: int) -> list[SourceRow]:
 
 def _rows(loaded: Loaded, width: int) -> Iterator[SourceRow]:
     lines = list(loaded.source)
+    if halved := _has_tabs(lines):
+        lines = [_halved(line) for line in lines]
     while lines and not lines[-1].strip():
         lines.pop()
     beside: dict[int, list[tuple[int, Diagnostic]]] = {}
@@ -75,9 +83,29 @@ def _rows(loaded: Loaded, width: int) -> Iterator[SourceRow]:
         yield SourceRow(number, 0, pieces, about[0][0] if about else None, bool(about))
         part = 1
         for at, one in about:
-            for row in _said(one, at, number, line, width, part):
+            moved = _moved(one, loaded.source[number - 1], line) if halved else one
+            for row in _said(moved, at, number, line, width, part):
                 yield row
                 part += 1
+
+
+def _has_tabs(lines: Sequence[str]) -> bool:
+    """Return whether all lines that begin with blanks begin with tabs: blanks up to a column of eight."""
+    indents = [len(line) - len(line.lstrip()) for line in lines if line.strip() and not line.lstrip().startswith("*")]
+    return any(indents) and all(indent == 0 or indent >= TAB for indent in indents)
+
+
+def _halved(line: str) -> str:
+    """Return a line with tabs of four cells: eight leave too little of a pane that is half a screen."""
+    indent = len(line) - len(line.lstrip())
+    return " " * (indent // TAB * (TAB // 2) + indent % TAB) + line.lstrip()
+
+
+def _moved(one: Diagnostic, line: str, shown: str) -> Diagnostic:
+    """Return a diagnostic of *line* with the column that it has in *shown*."""
+    if one.column is None:
+        return one
+    return replace(one, column=max(1, one.column - (len(line) - len(shown))))
 
 
 def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: int) -> Iterator[SourceRow]:
@@ -103,7 +131,7 @@ def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: in
         ("MEANING", [one.meaning], ""),
         ("TRY", [one.suggestion], "strong"),
         ("STATE", registers, "label"),
-        ("PATH", [" → ".join(map(str, one.path))], "label"),
+        ("PATH", [" → ".join(str(line) for line, _ in groupby(one.path))], "label"),
     ]
     for label, texts, look in labelled:
         text = "  ".join(each for each in texts if each)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ebpftop.core.load_edits import FileEditor
+from ebpftop.core.load_edits import FileEditor, LineCounter
 from ebpftop.core.source import Source
 from ebpftop.models.series import Series
 from ebpftop.recording.timeline import Timeline
@@ -64,6 +64,12 @@ def editor_of(source: Source) -> FileEditor | None:
     """Return what changes the file that *source* runs; None if it runs none, or only shows what ran."""
     inner = source.source if isinstance(source, HistorySource) else source
     return inner if isinstance(inner, FileEditor) and inner.live else None
+
+
+def line_counter_of(source: Source) -> LineCounter | None:
+    """Return what counts the lines of the file that *source* runs; None if it cannot."""
+    inner = source.source if isinstance(source, HistorySource) else source
+    return inner if isinstance(inner, LineCounter) and inner.live else None
 
 
 def comes_through_pipe(source: Source) -> bool:

@@ -153,7 +153,9 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         watch_options: WatchOptions | None = None,
         settings: Settings | None = None,
         command: AttendedCommand | None = None,
+        workbench: bool = False,
     ) -> None:
+        """*workbench*: begin with the file that the source runs, or that was recorded."""
         super().__init__(driver_class=TerminalDriver)
         self.source = source
         self.interval_s = interval_s
@@ -161,6 +163,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
         self.watch_options = watch_options
         self.command = command
         """The command that the screen is about, if it is about one."""
+        self.begins_with_workbench = workbench
         self.notes = notes
         self._unread = unread
         self.log_path = log_path
@@ -179,6 +182,7 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
     def get_default_screen(self) -> MainScreen:
         screen = MainScreen(self.source, self.interval_s, self.initial_filter, self.watch_options)
         screen.lists_made = self.kept.arrange
+        screen.begins_with_workbench = self.begins_with_workbench
         screen.probes.asks_first = lambda: self.kept.settings[CONFIRM]
         self.main_screen = screen
         if self.command is not None:

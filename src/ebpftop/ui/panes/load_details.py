@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from ebpftop.core.format import brief, counted
 from ebpftop.core.load_records import BpfEvent, Diagnostic
@@ -147,7 +148,7 @@ def _say(page: Sheet, one: Diagnostic) -> None:
     page.fact("try", one.suggestion, "bold")
     for register in one.registers:
         page.fact(register.name, register.text)
-    page.fact("path", " → ".join(map(str, one.path)))
+    page.fact("path", " → ".join(str(line) for line, _ in groupby(one.path)))
 
 
 def entry_details(row: object, table: MapTable | None) -> Details:

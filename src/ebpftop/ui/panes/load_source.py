@@ -94,10 +94,16 @@ class SourceLines(TableView[SourceRow]):
         return row.number or None if row is not None else None
 
     def go_to_line(self, number: int) -> None:
-        """Put the cursor on a line."""
+        """Put the cursor on a line, with what is said about it in view."""
         position = self.position_of((number, 0))
-        if position is not None:
-            self.go_to(position)
+        if position is None:
+            return
+        last = position
+        while last + 1 < self.end and self.row(last + 1).part and self.row(last + 1).number == number:
+            last += 1
+        if last > position:
+            self.go_to(min(last, position + self.page - 1))
+        self.go_to(position)
 
 
 def _text(row: SourceRow, _: float) -> Cell:

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from ebpftop.core.source import SourceError
 from ebpftop.models.load_maps import Entry, MapTable
 from ebpftop.models.load_values import typed
-from ebpftop.sources.capabilities import editor_of
+from ebpftop.sources.capabilities import editor_of, line_counter_of
 from ebpftop.ui.screens.bench_edits import asked_of_entry, asked_of_new
 from ebpftop.ui.screens.bench_lists import MAPS, BenchLists
 from ebpftop.ui.widgets.cell_editor import CellEditor
@@ -82,14 +82,14 @@ class EditBench(BenchLists):
 
     def action_count_lines(self) -> None:
         """Count how often each line runs, or stop that."""
-        editor = editor_of(self._main.source)
-        if editor is None:
-            self.app.notify("This is a recording: lines can be counted while the program runs")
+        counter = line_counter_of(self._main.source)
+        if counter is None:
+            self.app.notify("Lines are counted by what runs the program, if it can; a recording shows what was counted")
             return
         self._counts_lines = not self._counts_lines
         begins = "Lines are counted: each run takes some nanoseconds more. R stops it"
         self.app.notify(begins if self._counts_lines else "Lines are not counted any more")
-        self._ask(partial(editor.count_lines, self._counts_lines), self._answered)
+        self._ask(partial(counter.count_lines, self._counts_lines), self._answered)
 
     @on(RowView.OpenedEmpty)
     def _opened_empty(self, event: RowView.OpenedEmpty) -> None:

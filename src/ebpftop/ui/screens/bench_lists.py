@@ -171,6 +171,7 @@ class BenchLists(BenchScreen):
         self._show_code(model)
         self._show_map(model)
         self._show_output(model)
+        self.set_class(model.failed, "-failed")
         self.describe()
 
     def describe(self) -> None:

@@ -116,6 +116,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.interval_s = interval_s
         self.lists_made: Callable[[], None] = lambda: None
         """Called when the panes have their lists, before they are drawn."""
+        self.begins_with_workbench = False
         self.filters = FilterController(source, self.playback.apply_filter, self, initial_filter)
         news = self.playback.player is None
         self.watching = WatchController(watch_options or WatchOptions(), self.playback.timeline, self, rings=news)
@@ -187,6 +188,8 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.watching.begin()
         for disabled in self._disabled:
             self.app.notify(str(disabled), severity="warning")
+        if self.begins_with_workbench or self._runs_a_file:
+            self.opening.workbench()
         shown = {pane.probe for pane in self.panes} | {feed.probe for feed in self.feeds}
         if unshown := tuple(set(self.source.probes) - shown):
             self._pass_over(unshown)
@@ -198,6 +201,11 @@ class MainScreen(ListFilters[None], TimeScreen):
         while not worker.is_cancelled:
             if not any([self.source.poll(probe, 0.0) is not None for probe in probes]):  # noqa: C419  # each of them
                 worker_sleep(_UNSHOWN_EVERY_S)
+
+    @property
+    def _runs_a_file(self) -> bool:
+        """Whether the source runs a program of one's own."""
+        return self.source.live and self.load.is_available and bool(self.source.is_on("load"))
 
     def _screen_resized(self, size: Size) -> None:
         self.place_plots(size.height)

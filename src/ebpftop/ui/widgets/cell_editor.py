@@ -56,7 +56,6 @@ class CellEditor(Horizontal):
         self.display = False
         self._fields: Sequence[Asked] = ()
         self._at = 0
-        self._completed = -1
 
     def compose(self) -> ComposeResult:
         yield Label("", classes="cell-label", markup=False)
@@ -83,7 +82,6 @@ class CellEditor(Horizontal):
 
     def _ask(self) -> None:
         asked = self._fields[self._at]
-        self._completed = -1
         self.query_one(".cell-label", Label).update(asked.label)
         entry = self.query_one(Input)
         entry.value = asked.text
@@ -126,12 +124,10 @@ class CellEditor(Horizontal):
         asked, entry = self.asked, self.query_one(Input)
         if asked is None or not asked.choices:
             return
-        if self._completed >= 0 and entry.value == asked.choices[self._completed]:
-            choices = range(len(asked.choices))
-            at = (self._completed + 1) % len(choices)
+        choices = asked.choices
+        if entry.value in choices:
+            at = (choices.index(entry.value) + 1) % len(choices)
         else:
-            begins = [at for at, choice in enumerate(asked.choices) if choice.startswith(entry.value)]
-            at = begins[0] if begins else 0
-        self._completed = at
+            at = next((at for at, choice in enumerate(choices) if choice.startswith(entry.value)), 0)
         entry.value = asked.choices[at]
         entry.cursor_position = len(entry.value)
