@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ebpftop.kernel import bpf_syscall
@@ -14,7 +15,7 @@ from ebpftop.kernel.compiled import with_map_fds
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.errors import BtfError, LoadError
 from ebpftop.kernel.load import maps, programs
-from ebpftop.kernel.load.attach import Link, attach_id
+from ebpftop.kernel.load.attach import Link, Place, attach_id
 from ebpftop.kernel.load.built import Built, BuiltProgram, CompileRequest, Received
 from ebpftop.kernel.load.ladder import Ladder
 from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
@@ -33,6 +34,8 @@ class Generation:
     maps: dict[str, OpenMap]
     shapes: dict[str, Shapes]
     programs: list[ProgramState]
+    copies: dict[str, dict[Place, int]] = field(default_factory=dict)
+    """Of programs of fentry and its like, which the kernel ties to one function: those for their other places."""
     links: list[Link] = field(default_factory=list)
 
     def named(self, name: str) -> ProgramState | None:
@@ -44,11 +47,14 @@ class Generation:
         for link in self.links:
             link.close()
         kept = {one.fd for one in other.maps.values()} if other else set()
-        for fd in [one.fd for one in self.programs if one.fd is not None] + [one.fd for one in self.maps.values()]:
-            if fd not in kept:
-                os.close(fd)
+        fds = [one.fd for one in self.programs if one.fd is not None]
+        fds += [fd for copies in self.copies.values() for fd in copies.values()]
+        fds += [one.fd for one in self.maps.values() if one.fd not in kept]
+        for fd in fds:
+            os.close(fd)
         self.links.clear()
         self.programs.clear()
+        self.copies.clear()
         self.maps.clear()
 
 
@@ -84,6 +90,18 @@ class Failure:
         )
 
 
+def _copies(program: programs.Program, others: Iterable[Place | None], btf_fd: int | None) -> dict[Place, int]:
+    """Load a tracing program for its other places too; one that is missing is refused when it is attached there."""
+    copies: dict[Place, int] = {}
+    for place in others:
+        with suppress(LoadError):
+            if place is not None:
+                found = programs.load(program, place.kind, attach_id(place), btf_fd)
+                if isinstance(found, programs.Accepted):
+                    copies[place] = found.fd
+    return copies
+
+
 class Build:
     """A file that was compiled; its maps are made, its programs are about to be loaded."""
 
@@ -105,6 +123,7 @@ class Build:
             self.shapes[name] = maps.shapes(self.maps[name], self._types)
         received.map_fds.clear()
         self.states: list[ProgramState] = []
+        self._copies: dict[str, dict[Place, int]] = {}
 
     @classmethod
     def make(cls, server: LoadServer, source: Source, text: str, map_bytes_max: int) -> Build | Failure:
@@ -166,16 +185,18 @@ class Build:
             lines=self._lined.lines.get(one.name, ()),
             raw_lines=self._lined.raw[one.name],
         )
-        place = ladder.place(function)
+        first, *others = ladder.places(function) or (None,)
         started_s = time.monotonic()
         try:
-            target_id = attach_id(place) if place else 0
+            target_id = attach_id(first) if first else 0
         except LoadError as error:
             return replace(state, reason=str(error))
         program = programs.Program(
             one.name, code, one.functions, state.raw_lines, self.built.license, self.built.version
         )
         found = programs.load(program, kind, target_id, btf_fd)
+        if target_id and isinstance(found, programs.Accepted):
+            self._copies[one.name] = _copies(program, others, btf_fd)
         seconds = time.monotonic() - started_s
         if isinstance(found, programs.Refused):
             return replace(
@@ -185,7 +206,7 @@ class Build:
 
     def generation(self) -> Generation:
         """Return it as what is about to run, and owns maps and programs from now on."""
-        return Generation(self.maps, self.shapes, list(self.states))
+        return Generation(self.maps, self.shapes, list(self.states), self._copies)
 
     def is_refused_by_verifier(self) -> bool:
         """Return whether one is refused for what it does, which is the same wherever it hangs."""

@@ -79,10 +79,10 @@ class Ladder:
         program = self._programs.get(function)
         return tuple(event.text for event in program.events) if program else ()
 
-    def place(self, function: str) -> Place | None:
-        """Return the first place where *function* is to be attached."""
+    def places(self, function: str) -> tuple[Place, ...]:
+        """Return where *function* is to be attached."""
         program = self._programs.get(function)
-        return program.options[program.kind][0] if program and program.kind else None
+        return tuple(program.options[program.kind]) if program and program.kind else ()
 
     def adapt(self, source: Source, adapt: Callable[[Source, Mapping[str, str]], str]) -> str:
         """Return the source for the kinds that come next. *adapt* raises NotAdaptable for one that cannot be."""
@@ -115,13 +115,17 @@ class Ladder:
             self.fail(function, reason)
         return True
 
-    def attach(self, function: str, fd: int, links: list[Link]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Attach a loaded program to its places, and add the links; return where it is attached, and what failed."""
-        program = self._programs[function]
+    def attach(
+        self, function: str, fd: int, copies: Mapping[Place, int], links: list[Link]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Attach a loaded program to its places, and add the links; return where it is attached, and what failed.
+
+        *copies* are programs that were loaded for one of the places.
+        """
         attached, reasons = [], []
-        for place in program.options[program.kind] if program.kind else ():
+        for place in self.places(function):
             try:
-                links.append(attach(fd, place))
+                links.append(attach(copies.get(place, fd), place))
             except LoadError as error:
                 reasons.append(f"{place.via}: {error}")
             else:

@@ -130,7 +130,11 @@ class LoadedFile:
         states = []
         for state in new.programs:
             function = build.function(state.name)
-            attached, reasons = self._ladder.attach(function, state.fd, new.links) if state.fd is not None else ((), ())
+            attached: tuple[str, ...] = ()
+            reasons: tuple[str, ...] = ()
+            if state.fd is not None:
+                copies = new.copies.get(state.name, {})
+                attached, reasons = self._ladder.attach(function, state.fd, copies, new.links)
             if reasons and not attached:
                 failed[function] = "; ".join(reasons)
             states.append(replace(state, attached=attached, reason="; ".join(reasons) or state.reason))
