@@ -58,8 +58,8 @@ def test_nothing_else_knows_of_it() -> None:
     assert found == {*FILES, *ROWS, *(f"src/ebpftop/{other}" for other in others)}
 
 
-WITHOUT_A_PANE = set(registry().with_screen)
-"""They have a screen of their own."""
+WITHOUT_A_PANE = {*registry().with_screen, "load"}
+"""They have a screen of their own; `load` is only there with a file."""
 
 
 def test_every_probe_has_a_pane_and_every_pane_a_probe() -> None:
