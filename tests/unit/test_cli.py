@@ -12,7 +12,7 @@ from ebpftop.cli.commands import parser
 from ebpftop.cli.main import main
 from ebpftop.commands.kernel_options import _attach_options, chosen_filter, options_of
 from ebpftop.commands.run_options import require_effect, shows_screen
-from ebpftop.core.source import UsageError
+from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import Filter
 from ebpftop.settings.values import NO_ENVIRONMENT
 from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
@@ -253,3 +253,30 @@ def test_how_many_calls_are_traced_a_second_can_be_chosen() -> None:
     for wrong in ("0", "-1", "1000001", "many"):
         with pytest.raises(SystemExit):
             parser().parse_args(["stream", "--trace-limit", wrong])
+
+
+def test_a_function_of_a_c_file_is_attached_by_the_same_option(tmp_path: Path) -> None:
+    path = tmp_path / "hello.c"
+    path.write_text("int hello(void *ctx) { return 0; }\nint other(void *ctx) { return 0; }\n")
+    words = ["stream", "--load", str(path), "--attach", "hello=syscall:execve", "--attach", "trace=tracepoint"]
+    options = options_of(parser().parse_args(words))
+    assert options.probes == ("load", "trace")
+    assert options.attach == {"trace": "tracepoint"}
+    assert options.load is not None
+    assert options.load.path == path
+    assert {name: [event.text for event in events] for name, events in options.load.attach.items()} == {
+        "hello": ["syscall:execve"]
+    }
+    assert options_of(parser().parse_args([*words, "--probes", "execs,trace"])).probes == ("load", "execs", "trace")
+    screen = options_of(parser().parse_args(["load", str(path)]), toggles=True)
+    assert screen.probes == ("load", "trace")
+    assert "execs" in screen.off
+    assert "trace" not in screen.off
+    for wrong, said in (
+        (["stream", "--attach", "hello=syscall:execve"], "there is no probe hello, and no C file"),
+        (["stream", "--load", str(path), "--attach", "nobody=syscall:execve"], "there is no program nobody"),
+        (["stream", "--load", str(path), "--attach", "hello=nothing:execve"], "is not an event"),
+        (["load", str(tmp_path / "none.c")], "No such file"),
+    ):
+        with pytest.raises(SourceError, match=said):
+            options_of(parser().parse_args(wrong))

@@ -490,6 +490,14 @@ def args_of(*words: str) -> tuple[Namespace, Settings]:
     return args, read_settings(args, top.commands[words[0]], words)
 
 
+def test_a_screen_about_a_c_file_has_no_other_probes_than_were_typed(home: Path) -> None:
+    own_file(home, 'interval = 5\nprobes = ["users"]\n')
+    for words in (("load", "hello.c"), ("stream", "--load", "hello.c")):
+        assert args_of(*words)[0].probes is None
+        assert args_of(*words)[0].interval == 5.0
+    assert args_of("load", "hello.c", "--probes", "execs")[0].probes == ("execs",)
+
+
 def test_an_option_wins_over_the_file(home: Path) -> None:
     own_file(home, 'interval = 5\nhide-self = false\nuid = [0, 1]\nprobes = ["users"]\nlatency = false\nmemory = 64\n')
     args, _ = args_of("stream")

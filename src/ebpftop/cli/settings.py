@@ -33,6 +33,8 @@ def read_settings(args: argparse.Namespace, command: argparse.ArgumentParser, wo
                 value = [watch.label for watch in value]
             if setting is not FAILURES or value is not setting.argument(settings[FAILURES]):
                 settings.given[setting.path] = _as_setting(setting, value)
+        elif setting.dest == "probes" and getattr(args, "load", None) is not None:
+            pass  # a screen about a file is about that alone
         elif settings.has(setting.path):
             setattr(args, setting.dest, setting.argument(settings[setting]))
     return settings
