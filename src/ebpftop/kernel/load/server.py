@@ -1,6 +1,6 @@
 """The process that compiles what users write: forked while ebpftop was root, and had one thread.
 
-With the first request it imports bcc and reads the kernel's types; from then on it is warm, and forks a child for each
+It imports bcc and reads the kernel's types while ebpftop starts; from then on it is warm, and forks a child for each
 compilation (child.py, limits.py). It runs no code of a user and no clang itself, so it outlives every file. Descriptors
 of maps come back over the socket. All else is done in ebpftop with the rights that it keeps (loaded_file.py).
 """

@@ -102,6 +102,7 @@ def _open_symbols() -> int | None:
 
 
 def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, symbols_fd: int | None) -> None:
+    _warm_up()  # while ebpftop starts
     waiting = select.poll()
     waiting.register(requests, select.POLLIN)
     while True:
@@ -131,6 +132,7 @@ def _warm_up() -> KernelFacts | None:
         from ebpftop.kernel import bcc_compiler  # noqa: F401  # loads LLVM: children do not wait for it
 
         facts = KernelFacts.read()
+        headers_for("struct task_struct;", facts)  # what it finds is kept: every child would search anew
     except (ImportError, BtfError, OSError):
         return None
     gc.freeze()  # a child that collects would copy it
