@@ -17,6 +17,7 @@ from ebpftop.kernel.errors import BtfError, LoadError
 from ebpftop.kernel.load import maps, programs
 from ebpftop.kernel.load.attach import Link, Place, attach_id
 from ebpftop.kernel.load.built import Built, BuiltProgram, CompileRequest, Received
+from ebpftop.kernel.load.counters import Counters
 from ebpftop.kernel.load.ladder import Ladder
 from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
 from ebpftop.kernel.load.maps import OpenMap, Shapes
@@ -37,6 +38,7 @@ class Generation:
     copies: dict[str, dict[Place, int]] = field(default_factory=dict)
     """Of programs of fentry and its like, which the kernel ties to one function: those for their other places."""
     links: list[Link] = field(default_factory=list)
+    counters: Counters | None = None
 
     def named(self, name: str) -> ProgramState | None:
         """Return a program by name."""
@@ -47,11 +49,14 @@ class Generation:
         for link in self.links:
             link.close()
         kept = {one.fd for one in other.maps.values()} if other else set()
-        fds = [one.fd for one in self.programs if one.fd is not None]
+        fds = [fd for one in self.programs for fd in (one.fd, one.plain_fd) if fd is not None]
         fds += [fd for copies in self.copies.values() for fd in copies.values()]
         fds += [one.fd for one in self.maps.values() if one.fd not in kept]
         for fd in fds:
             os.close(fd)
+        if self.counters is not None:
+            self.counters.close()
+            self.counters = None
         self.links.clear()
         self.programs.clear()
         self.copies.clear()
@@ -124,6 +129,7 @@ class Build:
         received.map_fds.clear()
         self.states: list[ProgramState] = []
         self._copies: dict[str, dict[Place, int]] = {}
+        self._counters: Counters | None = None
 
     @classmethod
     def make(cls, server: LoadServer, source: Source, text: str, map_bytes_max: int) -> Build | Failure:
@@ -154,16 +160,24 @@ class Build:
                 kept = maps.keep(one, self.shapes[name], before, old.shapes[name])
                 self.maps[name] = kept or one
 
-    def load_programs(self, ladder: Ladder) -> dict[str, str]:
-        """Load all programs; return the functions that the kernel refused, and why."""
+    def load_programs(self, ladder: Ladder, *, counting: bool = False) -> dict[str, str]:
+        """Load all programs; return the functions that the kernel refused, and why. If *counting*, they count lines."""
         btf_fd = programs.load_btf(self._lined.btf) if self._lined.btf else None
         try:
             fds = {i: self.maps[one.name].fd for i, one in enumerate(self.built.maps)}
+            if counting:
+                self._make_counters(fds)
             self.states = [self._load(one, fds, btf_fd, ladder) for one in self.built.programs]
         finally:
             if btf_fd is not None:
                 os.close(btf_fd)  # the programs hold it
         return {self.function(one.name): one.reason or "" for one in self.states if one.fd is None}
+
+    def _make_counters(self, fds: Mapping[int, int]) -> None:
+        lines = self._lined.lines
+        found = [(one.name, with_map_fds(one.code, fds), lines.get(one.name, ())) for one in self.built.programs]
+        with suppress(OSError):
+            self._counters = Counters(found, self._source.name)
 
     def function(self, name: str) -> str:
         """Return how the source calls the program *name*."""
@@ -195,18 +209,36 @@ class Build:
             one.name, code, one.functions, state.raw_lines, self.built.license, self.built.version
         )
         found = programs.load(program, kind, target_id, btf_fd)
-        if target_id and isinstance(found, programs.Accepted):
-            self._copies[one.name] = _copies(program, others, btf_fd)
         seconds = time.monotonic() - started_s
         if isinstance(found, programs.Refused):
             return replace(
                 state, reason=bpf_syscall.refusal(found.code), errno=found.code, log=found.log, load_s=seconds
             )
-        return replace(state, fd=found.fd, reason=ladder.reason(function), log=found.log, load_s=seconds)
+        state = replace(state, fd=found.fd, reason=ladder.reason(function), log=found.log, load_s=seconds)
+        state, program = self._with_counters(state, program, kind, target_id, btf_fd)
+        if target_id:
+            self._copies[one.name] = _copies(program, others, btf_fd)
+        return state
+
+    def _with_counters(
+        self, state: ProgramState, program: programs.Program, kind: str, target_id: int, btf_fd: int | None
+    ) -> tuple[ProgramState, programs.Program]:
+        """Load a copy that counts its lines, to be attached in its place; return both, or what there was before."""
+        counters = self._counters
+        if counters is None:
+            return state, program
+        counted = counters.counted(state.name, program.functions, program.lines, state.log)
+        if counted is not None:
+            copy = program._replace(**counted._asdict())
+            found = programs.load(copy, kind, target_id, btf_fd)
+            if isinstance(found, programs.Accepted):
+                return replace(state, fd=found.fd, plain_fd=state.fd), copy
+            counters.fail(state.name, f"with counters, {bpf_syscall.refusal(found.code)}")
+        return replace(state, counts_reason=counters.reasons.get(state.name)), program
 
     def generation(self) -> Generation:
         """Return it as what is about to run, and owns maps and programs from now on."""
-        return Generation(self.maps, self.shapes, list(self.states), self._copies)
+        return Generation(self.maps, self.shapes, list(self.states), self._copies, counters=self._counters)
 
     def is_refused_by_verifier(self) -> bool:
         """Return whether one is refused for what it does, which is the same wherever it hangs."""
@@ -219,7 +251,7 @@ class Build:
 
     def failure(self, stage: Stage, error: str) -> Failure:
         """Return that something else failed, with all that is known of the programs."""
-        states = tuple(replace(one, fd=None) for one in self.states)
+        states = tuple(replace(one, fd=None, plain_fd=None) for one in self.states)
         return Failure(stage, error, "", self.built.output, self._text, self._seconds, self._lined.btf, states)
 
     def loading(self, generation: int, states: tuple[ProgramState, ...], slot_errors: Mapping[str, str]) -> Loading:

@@ -52,6 +52,10 @@ class ProgramState:
     """struct bpf_line_info, one after the other, whose strings are in `Loading.btf`."""
     load_s: float = 0.0
     """Seconds that the kernel took to verify it."""
+    plain_fd: int | None = None
+    """If what is attached counts its lines, the same program without counters."""
+    counts_reason: str | None = None
+    """Why its lines are not counted, if that was asked for."""
 
 
 _NO_SLOTS: Mapping[str, Mapping[int, str]] = MappingProxyType({})

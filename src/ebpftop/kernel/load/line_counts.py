@@ -1,0 +1,224 @@
+"""How often each line of a program ran: counters are put between its instructions, and a copy is attached in its place.
+
+A block of instructions that runs as a whole gets one counter: four instructions, which add 1 to a number in an array
+map, at an address that the kernel fills in (BPF_PSEUDO_MAP_VALUE). That is atomic, since a program runs on all CPUs at
+once: it costs 5 to 10 ns a block, and more if CPUs count at the same time. So it is off unless somebody asks.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ebpftop.kernel.compiled import INSN
+from ebpftop.kernel.load.control_flow import (
+    Block,
+    Free,
+    Insn,
+    NotCountable,
+    blocks,
+    free_registers,
+    instructions,
+)
+from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO
+
+__all__ = ("COUNTER_BYTES", "Counted", "NotCountable", "Plan", "plan")
+
+COUNTER_BYTES = 8
+BLOCKS_MAX = 4096
+_STACK_BYTES = 512
+_PSEUDO_MAP_VALUE = 2
+_LOAD_ADDRESS, _LOAD_ONE, _ADD, _STORE, _LOAD = 0x18, 0xB7, 0xDB, 0x7B, 0x79
+_ORDER = (0, 5, 4, 3, 2, 1, 9, 8, 7, 6)
+"""Registers in the order in which they are preferred: those of calls first, which need not be saved by the JIT."""
+
+
+class Counted(NamedTuple):
+    """A program with counters: its instructions, struct bpf_func_info and bpf_line_info, one after the other."""
+
+    code: bytes
+    functions: bytes
+    lines: bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where counters go. `lines` are those of the file that count in each block, `touched` all that are in it."""
+
+    insns: tuple[Insn, ...]
+    blocks: tuple[Block, ...]
+    free: tuple[Free, ...]
+    lines: tuple[frozenset[int], ...]
+    touched: tuple[frozenset[int], ...]
+
+    @property
+    def counters(self) -> int:
+        """How many counters it needs."""
+        return len(self.blocks)
+
+    def counted(self, map_fd: int, first: int, functions: bytes, lines: bytes, depth: int | None) -> Counted:
+        """Return the program with counters in the map of *map_fd*, an array with one value; *first* is its first one.
+
+        *functions* and *lines* are those of the program without counters. *depth* is how many bytes of the stack it
+        uses; None if that is unknown. Raises NotCountable.
+        """
+        pieces: list[bytes] = []
+        moved: dict[int, int] = {}  # where an instruction was, and where it or its counter is now
+        jumps: list[tuple[int, Insn]] = []
+        size = 0
+        stack = None if depth is None else -depth // 8 * 8
+        for index, block in enumerate(self.blocks):
+            counter = _counter(map_fd, (first + index) * COUNTER_BYTES, self.free[index], stack)
+            moved[block.insns[0].at] = size
+            pieces.append(counter)
+            size += len(counter) // INSN.size
+            for one in block.insns:
+                moved.setdefault(one.at, size)
+                if one.target is not None:
+                    jumps.append((size, one))
+                pieces.append(one.code)
+                size += len(one.code) // INSN.size
+        code = bytearray(b"".join(pieces))
+        for at, one in jumps:
+            _set_target(code, at, one, moved)
+        return Counted(bytes(code), _move(functions, FUNCTION_INFO, moved), _move(lines, LINE_INFO, moved))
+
+    def runs(self, values: Sequence[int]) -> dict[int, int]:
+        """Return how often each line ran, by the *values* of the counters.
+
+        A line that is several blocks ran as often as one of them was entered from another line.
+        """
+        passed = _passed(self.blocks, values)
+        found: dict[int, int] = {}
+        for index, lines in enumerate(self.lines):
+            for line in lines:
+                inside = sum(
+                    runs for (before, after), runs in passed.items() if after == index and line in self.touched[before]
+                )
+                found[line] = found.get(line, 0) + max(0, values[index] - inside)
+        return found
+
+
+def plan(code: bytes, lines: Mapping[int, int]) -> Plan:
+    """Return where the counters of a program go. *lines*: of instructions, by number, where the line changes.
+
+    A line of 0 is in another file. Raises NotCountable.
+    """
+    insns = instructions(code)
+    if not insns:
+        raise NotCountable("it has no instructions")
+    found = blocks(insns)
+    if len(found) > BLOCKS_MAX:
+        raise NotCountable(f"it has more than {BLOCKS_MAX} branches")
+    return Plan(insns, found, free_registers(found), *_lines_of(found, lines))
+
+
+_Lines = tuple[frozenset[int], ...]
+
+
+def _lines_of(found: Sequence[Block], lines: Mapping[int, int]) -> tuple[_Lines, _Lines]:
+    """Return the lines that count in each block, and all that have an instruction there.
+
+    The compiler moves what only prepares a value, such as an address on the stack, to where it runs seldom; and of
+    what it made itself it says no line: then it seems to be that of the instruction before, maybe in another block. So
+    a line counts where the rest of it is, if there is a rest.
+    """
+    touched: list[set[int]] = []
+    rest: list[set[int]] = []
+    line = 0
+    for block in found:
+        touched.append(set())
+        rest.append(set())
+        is_said = False
+        for one in block.insns:
+            is_said = is_said or one.at in lines
+            line = lines.get(one.at, line)
+            touched[-1].add(line)
+            if is_said and not one.prepares:
+                rest[-1].add(line)
+    has_rest = set().union(*rest)
+    counts = (here | (everything - has_rest) for here, everything in zip(rest, touched, strict=True))
+    return tuple(frozenset(one - {0}) for one in counts), tuple(frozenset(one - {0}) for one in touched)
+
+
+def _counter(map_fd: int, offset: int, free: Free, stack: int | None) -> bytes:
+    """Return the instructions that count, at a place where registers are *free*.
+
+    *stack* is the offset from the frame pointer below which nothing is used; None if that is unknown.
+    """
+    usable = [register for register in _ORDER if free.usable >> register & 1]
+    saved: list[int] = []
+    if len(usable) < 2:
+        savable = [register for register in _ORDER if free.savable >> register & 1]
+        saved = [] if stack is None else savable[: 2 - len(usable)]
+        usable += saved
+    if len(usable) < 2:
+        raise NotCountable("it has no register left at one of its branches")
+    lowest = stack or 0
+    if lowest - 8 * len(saved) < -_STACK_BYTES:
+        raise NotCountable("it has no room left on its stack")
+    address, one = usable[:2]
+    places = [(register, lowest - 8 * (i + 1)) for i, register in enumerate(saved)]
+    return b"".join(
+        (
+            *(INSN.pack(_STORE, 10 | register << 4, place, 0) for register, place in places),
+            INSN.pack(_LOAD_ADDRESS, address | _PSEUDO_MAP_VALUE << 4, 0, map_fd),
+            INSN.pack(0, 0, 0, offset),
+            INSN.pack(_LOAD_ONE, one, 0, 1),
+            INSN.pack(_ADD, address | one << 4, 0, 0),
+            *(INSN.pack(_LOAD, register | 10 << 4, place, 0) for register, place in places),
+        )
+    )
+
+
+def _set_target(code: bytearray, at: int, one: Insn, moved: Mapping[int, int]) -> None:
+    """Let the jump that is now at *at* lead to where its target is now."""
+    assert one.target is not None
+    distance = moved[one.target] - at - 1
+    opcode, registers, offset, immediate = INSN.unpack_from(code, at * INSN.size)
+    if one.is_goto and opcode & 7 == 6:
+        immediate = distance
+    else:
+        offset = distance
+    try:
+        INSN.pack_into(code, at * INSN.size, opcode, registers, offset, immediate)
+    except struct.error:
+        raise NotCountable("a jump would be too far") from None
+
+
+def _move(records: bytes, form: struct.Struct, moved: Mapping[int, int]) -> bytes:
+    """Return records, which begin with the number of an instruction, for where these are now."""
+    found = []
+    for at, *rest in form.iter_unpack(records):
+        if at in moved:
+            found.append(form.pack(moved[at], *rest))
+    return b"".join(found)
+
+
+_Edge = tuple[int, int]
+
+
+def _passed(found: Sequence[Block], values: Sequence[int]) -> dict[_Edge, int]:
+    """Return how often each way from one block to the next was gone, as far as the counts of the blocks say it.
+
+    A block was left as often as it was entered; what is not known of one way follows from the others.
+    """
+    unknown = {(i, after) for i, block in enumerate(found) for after in block.next}
+    known: dict[_Edge, int] = {}
+    progress = True
+    while unknown and progress:
+        progress = False
+        for i, block in enumerate(found):
+            sides = [] if block.may_end else [[(i, after) for after in block.next]]
+            if i:  # the first block is entered from outside too
+                sides.append([edge for edge in (*unknown, *known) if edge[1] == i])
+            for edges in sides:
+                left = [edge for edge in edges if edge in unknown]
+                if len(left) == 1:
+                    rest = values[i] - sum(known[edge] for edge in edges if edge in known)
+                    known[left[0]] = max(0, rest)
+                    unknown.discard(left[0])
+                    progress = True
+    return known
