@@ -203,3 +203,16 @@ def test_a_perf_map_of_another_user_is_refused(helper: RootHelper) -> None:
             helper.perf_map(os.getpid())
     finally:
         path.unlink()
+
+
+def test_a_program_is_opened_by_its_id(helper: RootHelper) -> None:
+    loaded_fd = bpf_syscall.load_program(Program(17, "opened", bpf_syscall.RETURN_ZERO, "GPL", 0))
+    number = bpf_programs.program_id(loaded_fd)
+    opened_fd = helper.program_fd(number)
+    try:
+        assert bpf_programs.program_id(opened_fd) == number
+    finally:
+        os.close(opened_fd)
+        os.close(loaded_fd)
+    with pytest.raises(OSError, match="No such file"):
+        helper.program_fd(number)

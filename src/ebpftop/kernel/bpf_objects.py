@@ -309,5 +309,10 @@ def _attached(cgroup_fd: int, attach_type: int) -> tuple[int, ...]:
     return tuple(ids[: min(count, _MAPS_MAX)])
 
 
+def open_program(number: int) -> int:
+    """Return a descriptor of the program with this id; raises OSError."""
+    return _open(_PROG_OPEN, number)
+
+
 def _open(command: int, number: int) -> int:
     return bpf_syscall.bpf(command, struct.pack("=I", number))

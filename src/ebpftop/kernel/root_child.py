@@ -86,6 +86,8 @@ def _answer(work: RootWork, requests: socket.socket) -> None:
                     answer = b"".join(COUNTS.pack(*one) for one in work.counts(int(than)))
                 case [b"program-facts", *ids] if len(ids) <= FACTS_MAX:
                     answer = _encode(work.program_facts(_numbers(ids)))
+                case [b"program-fd", number]:
+                    fds = [work.program_fd(int(number))]
                 case [b"map-facts", *ids] if len(ids) <= FACTS_MAX:
                     answer = _encode(work.map_facts(_numbers(ids)))
                 case [b"link-facts", than]:

@@ -1,14 +1,15 @@
 """What only root may do while ebpftop runs, in a process of its own that does nothing else.
 
-ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still needs
-seven things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe; enable
-the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, where their code is
-(CAP_SYS_ADMIN and CAP_SYSLOG), their maps and links, and which processes hold them; read which system call a thread
-is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file), and what it waits for there (kernel/waiting.py);
-read what container engines keep, for the names of containers (CAP_DAC_READ_SEARCH); and open for reading what names the
-functions of a process and of the kernel (--stacks). A child that was forked before does them. Its requests name only
-files of the instance; programs, maps, cgroups, processes, threads, mappings and containers by their numbers. It ends
-when ebpftop has ended. The guard removes what is then left in tracefs (lifecycle/guard.py).
+ebpftop becomes the user behind sudo once its programs are attached (kernel/capabilities.py). After that it still
+needs seven things that only root may do: write in tracefs, for the trace instance that comes and goes with its probe;
+enable the run statistics of BPF programs (CAP_SYS_ADMIN); list the BPF programs of the machine, where their code is
+(CAP_SYS_ADMIN and CAP_SYSLOG), their maps and links, and which processes hold them, and open one to show its code;
+read which system call a thread is in (CAP_SYS_PTRACE, and CAP_DAC_READ_SEARCH to open the file), and what it waits
+for there (kernel/waiting.py); read what container engines keep, for the names of containers (CAP_DAC_READ_SEARCH);
+and open for reading what names the functions of a process and of the kernel (--stacks). A child that was forked
+before does them. Its requests name only files of the instance; programs, maps, cgroups, processes, threads, mappings
+and containers by their numbers. It ends when ebpftop has ended. The guard removes what is then left in tracefs
+(lifecycle/guard.py).
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class RootHelper(RootWork):
     def program_facts(self, ids: Sequence[int]) -> list[ProgramFacts]:
         _, answer = self._ask(b"program-facts", *(b"%d" % number for number in ids))
         return msgspec.msgpack.decode(answer, type=list[ProgramFacts])
+
+    def program_fd(self, number: int) -> int:
+        (fd,), _ = self._ask(b"program-fd", b"%d" % number)
+        return fd
 
     def map_facts(self, ids: Sequence[int]) -> list[MapFacts]:
         _, answer = self._ask(b"map-facts", *(b"%d" % number for number in ids))

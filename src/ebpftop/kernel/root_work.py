@@ -68,6 +68,10 @@ class RootWork:
         """Return what does not change of at most `FACTS_MAX` programs."""
         return bpf_objects.programs(ids)
 
+    def program_fd(self, number: int) -> int:
+        """Open a BPF program: to whom it is opened for, the kernel shows the addresses in its code."""
+        return bpf_objects.open_program(number)
+
     def map_facts(self, ids: Sequence[int]) -> list[MapFacts]:
         """Return what the kernel tells of at most `FACTS_MAX` maps."""
         return bpf_objects.maps(ids)

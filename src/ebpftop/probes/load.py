@@ -180,7 +180,8 @@ class LoadProbe(KernelProbe):
         self._record = loaded(now, file.path, tried, good, facts)
         self._news.append(self._record)
         if tried.ok:
-            self._news += codes(now, tried, file.path.name, {one.id: name for name, one in file.maps.items()})
+            names = {one.id: name for name, one in file.maps.items()}
+            self._news += codes(now, tried, file.path.name, names, self.context.root)
 
     def _open(self, file: LoadedFile) -> None:
         """Note the maps of what was just loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,14 @@ import msgspec
 from ebpftop.core.escape import escape, printable
 from ebpftop.core.load_records import Code, CodeLine, Diagnostic, Loaded, LoadedMap, LoadedProgram, Register
 from ebpftop.kernel.bpf_names import map_type, program_type
+from ebpftop.kernel.bpf_programs import program_id
 from ebpftop.kernel.load import server
-from ebpftop.kernel.load.built import CodeRequest
+from ebpftop.kernel.load.built import CodeRequest, ShownCode
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState
 from ebpftop.kernel.load.map_layouts import MapLayout
 from ebpftop.kernel.load.maps import OpenMap
+from ebpftop.kernel.load.server import LoadServer
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.models.load_diagnostics import of_compiler, of_verifier
 
 _TAB = 8
@@ -105,15 +109,18 @@ def _map(one: OpenMap, layout: MapLayout) -> LoadedMap:
     )
 
 
-def codes(now: float, loading: Loading, file: str, maps: Mapping[int, str]) -> Iterator[Code]:
-    """Yield what the programs became that were loaded, as far as the kernel shows it; *maps* has names by id."""
+def codes(now: float, loading: Loading, file: str, maps: Mapping[int, str], root: RootWork) -> Iterator[Code]:
+    """Yield what the programs became that were loaded, as far as the kernel shows it; *maps* has names by id.
+
+    The kernel hides addresses from whom it loaded a program for without CAP_SYSLOG: so *root* opens it again.
+    """
     running = server.running()
     if running is None:
         return
     request = CodeRequest(file, dict(maps), loading.btf)
     for one in loading.programs:
         if one.fd is not None:
-            shown = running.code(one.fd, request)
+            shown = _shown(running, one.fd if one.plain_fd is None else one.plain_fd, request, root)
             yield Code(
                 time=now,
                 program=printable(one.name),
@@ -122,6 +129,17 @@ def codes(now: float, loading: Loading, file: str, maps: Mapping[int, str]) -> I
                 native=tuple(map(_safe, shown.native[:_CODE_MAX])),
                 arch=printable(shown.arch),
             )
+
+
+def _shown(running: LoadServer, program_fd: int, request: CodeRequest, root: RootWork) -> ShownCode:
+    try:
+        own_fd = root.program_fd(program_id(program_fd))
+    except OSError:  # without root's rights
+        return running.code(program_fd, request)
+    try:
+        return running.code(own_fd, request)
+    finally:
+        os.close(own_fd)
 
 
 def _safe(line: CodeLine) -> CodeLine:
