@@ -43,15 +43,23 @@ class Counted(NamedTuple):
     lines: bytes
 
 
+class BlockLines(NamedTuple):
+    """The lines of a block: those that count, of its first and last instruction, and those that it comes back to."""
+
+    counted: frozenset[int]
+    first: int
+    last: int
+    again: frozenset[int]
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Where counters go. `lines` are those of the file that count in each block, `touched` all that are in it."""
+    """Where counters go, and what they count: the `lines` of each block."""
 
     insns: tuple[Insn, ...]
     blocks: tuple[Block, ...]
     free: tuple[Free, ...]
-    lines: tuple[frozenset[int], ...]
-    touched: tuple[frozenset[int], ...]
+    lines: tuple[BlockLines, ...]
 
     @property
     def counters(self) -> int:
@@ -92,13 +100,20 @@ class Plan:
         """
         passed = _passed(self.blocks, values)
         found: dict[int, int] = {}
-        for index, lines in enumerate(self.lines):
-            for line in lines:
-                inside = sum(
-                    runs for (before, after), runs in passed.items() if after == index and line in self.touched[before]
-                )
-                found[line] = found.get(line, 0) + max(0, values[index] - inside)
+        for index, here in enumerate(self.lines):
+            # Who comes from the end of the same line has not entered it.
+            inside = sum(
+                runs for (before, after), runs in passed.items() if after == index and self._goes_on(before, index)
+            )
+            for line in here.counted:
+                from_inside = inside if line == here.first else 0
+                found[line] = found.get(line, 0) + max(0, values[index] - from_inside)
         return found
+
+    def _goes_on(self, before: int, after: int) -> bool:
+        """Whether one block goes on with the line that another one ended with, and does not come back to it."""
+        line = self.lines[after].first
+        return self.lines[before].last == line and line not in self.lines[after].again
 
 
 def plan(code: bytes, lines: Mapping[int, int]) -> Plan:
@@ -112,35 +127,40 @@ def plan(code: bytes, lines: Mapping[int, int]) -> Plan:
     found = blocks(insns)
     if len(found) > BLOCKS_MAX:
         raise NotCountable(f"it has more than {BLOCKS_MAX} branches")
-    return Plan(insns, found, free_registers(found), *_lines_of(found, lines))
+    return Plan(insns, found, free_registers(found), _lines_of(found, lines))
 
 
-_Lines = tuple[frozenset[int], ...]
-
-
-def _lines_of(found: Sequence[Block], lines: Mapping[int, int]) -> tuple[_Lines, _Lines]:
-    """Return the lines that count in each block, and all that have an instruction there.
+def _lines_of(found: Sequence[Block], lines: Mapping[int, int]) -> tuple[BlockLines, ...]:
+    """Return the lines of each block.
 
     The compiler moves what only prepares a value, such as an address on the stack, to where it runs seldom; and of
     what it made itself it says no line: then it seems to be that of the instruction before, maybe in another block. So
     a line counts where the rest of it is, if there is a rest.
     """
-    touched: list[set[int]] = []
+    in_order: list[list[int]] = []
     rest: list[set[int]] = []
     line = 0
     for block in found:
-        touched.append(set())
+        in_order.append([])
         rest.append(set())
         is_said = False
         for one in block.insns:
             is_said = is_said or one.at in lines
             line = lines.get(one.at, line)
-            touched[-1].add(line)
+            if in_order[-1][-1:] != [line]:
+                in_order[-1].append(line)
             if is_said and not one.prepares:
                 rest[-1].add(line)
     has_rest = set().union(*rest)
-    counts = (here | (everything - has_rest) for here, everything in zip(rest, touched, strict=True))
-    return tuple(frozenset(one - {0}) for one in counts), tuple(frozenset(one - {0}) for one in touched)
+    return tuple(
+        BlockLines(
+            frozenset((here | (set(order) - has_rest)) - {0}),
+            order[0],
+            order[-1],
+            frozenset(line for line in order if order.count(line) > 1),
+        )
+        for order, here in zip(in_order, rest, strict=True)
+    )
 
 
 def _counter(map_fd: int, offset: int, free: Free, stack: int | None) -> bytes:
