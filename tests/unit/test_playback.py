@@ -337,8 +337,15 @@ def test_the_end_of_a_recording_is_reported_once_and_again_after_a_jump(recorded
     assert reported() == 2
 
 
-def test_rates_are_read_in_a_thread_as_many_as_were_asked_for_last() -> None:
+def test_rates_of_a_short_history_are_there_at_once() -> None:
     screen, _ = live(*range(1, 20))
+    screen.time.ask_rates(7)
+    assert len(screen.host.rates) == 7
+
+
+def test_rates_are_read_in_a_thread_as_many_as_were_asked_for_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, _ = live(*range(1, 20))
+    monkeypatch.setattr("ebpftop.recording.timeline.FEW_CHUNKS", 1)
     for buckets in (5, 6, 7):
         screen.time.ask_rates(buckets)
     screen.host.run()

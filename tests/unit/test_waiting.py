@@ -17,7 +17,8 @@ from ebpftop.kernel.waiting import Question, WaitReader
 from ebpftop.kernel.waiting_task import Wait
 from ebpftop.models.wait_text import brief_target, target_text
 from ebpftop.probes import waiting_calls
-from ebpftop.probes.waiting_calls import EACH_TIME, Listed, WaitingCalls, question_of
+from ebpftop.probes.waiting_calls import EACH_TIME, FIRST, Listed, WaitingCalls, question_of
+from ebpftop.ui.panes.syscall_notes import NAMED
 
 SLEEP = Awaited(pid=18710, comm="sleep")
 
@@ -133,6 +134,22 @@ def test_it_takes_little_of_the_time(clock: list[float]) -> None:
     assert root.asked == [[1]]
     clock[0] += 200
     assert complete(calls, call(), call(2))[1] == "2"
+
+
+def test_while_nobody_looks_only_the_calls_are_asked_about_that_pane_3_names(clock: list[float]) -> None:
+    root = Root()
+    calls = WaitingCalls(cast(RootWork, root), of_all=False)
+    rows = [call(tid, "fsync") for tid in range(1, 20)]
+    complete(calls, *rows)
+    assert root.asked == [[1, 2, 3, 4, 5, 6]]
+    assert len(root.asked[0]) == FIRST == NAMED
+    assert calls.watch(True), "the next reading is due at once"
+    assert not calls.watch(True)
+    assert complete(calls, *rows)[-1] == "19"
+    assert root.asked[1:] == [list(range(7, 20))]
+    assert not calls.watch(False)
+    complete(calls, *rows, enter_ns=6)
+    assert len(root.asked[-1]) == FIRST
 
 
 def test_nobody_waits_for_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:

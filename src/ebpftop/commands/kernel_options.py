@@ -199,6 +199,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         # The screen says what is looked at; whoever chooses the interval of a stream wants all of it so often.
         pairs_every_s=PAIRS_EVERY_S if toggles or args.interval is None else 0.0,
         pairs_calm_s=PAIRS_EVERY_S if toggles else PAIRS_CALM_S if args.interval is None else 0.0,
+        waits_of_all=not toggles,
         filter=chosen_filter(args),
         buffer=None if args.buffer == "auto" else args.buffer,
         attach=_attach_options(args, off),

@@ -11,8 +11,9 @@ from ebpftop.core.records import Header, ProbeName, Record
 from ebpftop.core.syscall_records import Abi, Handler
 from ebpftop.filters.spec import Filter
 
-WatchedList: TypeAlias = Literal["callers"]
-"""Lists that are only read often while somebody looks at them. ``callers``: which process makes which system call."""
+WatchedList: TypeAlias = Literal["callers", "waits"]
+"""What is only read often, or whole, while somebody looks at it. ``callers``: which process makes which system call.
+``waits``: what all calls in flight wait for, and not only the first ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -95,6 +95,11 @@ class Watches:
 
     def __bool__(self) -> bool:
         return bool(self.watches)
+
+    @property
+    def kinds(self) -> Collection[type[Record]]:
+        """The classes of the records that can match."""
+        return self._tests.keys()
 
     def add(self, watch: Watch) -> None:
         """Look out for *watch* too, unless there is one of the same words."""

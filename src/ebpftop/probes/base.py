@@ -54,6 +54,7 @@ class Context:
     processes: bool = True
     pairs_every_s: float = 0.0  # how often to read who makes which call while nobody looks; 0: with each reading
     pairs_calm_s: float = 0.0  # the same while there are few calls
+    waits_of_all: bool = True  # ask what each call in flight waits for, also while nobody looks
     printk: bool = False
     env: tuple[str, ...] = ()  # --env: names of variables whose values are reported
     env_names: bool = True  # the names of all variables, and how they differ from the parent's

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ebpftop.core.records import Record, Where
-from ebpftop.core.source import SourceError
+from ebpftop.core.source import SourceError, WatchedList
 from ebpftop.core.syscall_records import Handler, Syscalls
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.event_buffer import Events
@@ -42,7 +42,7 @@ class SyscallsProbe(SyscallPrograms):
         )
         self._events: Events | None = None
         self._stacks: StackWorker | None = None
-        self._waits = WaitingCalls(context.root)
+        self._waits = WaitingCalls(context.root, of_all=context.waits_of_all)
         self.watched_pid: int | None = None
         """The process whose calls in flight are listed before all others."""
         self._uring_before: Counter[str] = Counter()
@@ -139,9 +139,10 @@ class SyscallsProbe(SyscallPrograms):
             )
         ]
 
-    def watch_callers(self, watched: bool) -> bool:
-        """Read who calls with every reading while that is *watched*; return whether it was not before."""
-        return self._callers.watch(watched)
+    def watch(self, lists: frozenset[WatchedList]) -> bool:
+        """Read these with every reading; return whether one of them was not before."""
+        callers = self._callers.watch("callers" in lists)
+        return self._waits.watch("waits" in lists) or callers
 
     def filter_changed(self) -> None:
         """The filter changed: it may match other calls that were entered before the probe was attached.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from time import monotonic
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from ebpftop.syscalls.decode import descriptor_args, path_args
 
 EACH_TIME = 32
 """So many calls at most are asked about with a reading, the first ones first."""
+FIRST = 6
+"""So many are asked about while nobody looks at all of them: those that pane 3 names below its table."""
 
 _SHARE = 0.005  # of one CPU, that the answers may take
 _AHEAD_S = 0.05
@@ -78,11 +81,20 @@ class Listed(NamedTuple):
 class WaitingCalls:
     """What the calls wait for that the last reading listed. Not thread-safe."""
 
-    def __init__(self, root: RootWork) -> None:
+    def __init__(self, root: RootWork, *, of_all: bool = True) -> None:
+        """Ask about all of them, or, without *of_all*, about the first ones until somebody looks at all (`watch`)."""
         self._root = root
+        self._of_all = of_all
+        self._watched = False
         self._known: dict[tuple[int, int], _Known] = {}
         self._spent_s = 0.0
         self._begun_s: float | None = None
+
+    def watch(self, watched: bool) -> bool:
+        """Ask about all calls while they are *watched*; return whether that begins."""
+        begins = watched and not self._watched and not self._of_all
+        self._watched = watched
+        return begins
 
     def complete(self, listed: Sequence[Listed]) -> tuple[InFlight, ...]:
         """Return the rows with what they wait for, as far as that is known, those that matter most asked first."""
@@ -94,9 +106,8 @@ class WaitingCalls:
         if self._begun_s is None:
             self._begun_s = now_s
         if self._spent_s < _SHARE * (now_s - self._begun_s) + _AHEAD_S:
-            self._ask(
-                [key for key, call in here.items() if self._is_due(key, call.row, now_s)][:EACH_TIME], here, now_s
-            )
+            asked = here.items() if self._of_all or self._watched else islice(here.items(), FIRST)
+            self._ask([key for key, call in asked if self._is_due(key, call.row, now_s)][:EACH_TIME], here, now_s)
         return tuple(
             msgspec.structs.replace(call.row, **self._known[key].fields) if key in self._known else call.row
             for key, call in here.items()

@@ -124,6 +124,7 @@ class KernelSource(LoadEdits):
             processes=options.processes,
             pairs_every_s=options.pairs_every_s,
             pairs_calm_s=options.pairs_calm_s,
+            waits_of_all=options.waits_of_all,
             printk=options.printk,
             env=options.env,
             env_names=options.env_names,
@@ -408,7 +409,7 @@ class KernelSource(LoadEdits):
     def watch(self, lists: frozenset[WatchedList]) -> None:
         """Read these lists with every reading. The next poll reads them, if nobody looked at them before."""
         with suppress(LookupError):
-            if self.find(SyscallsProbe).watch_callers("callers" in lists):
+            if self.find(SyscallsProbe).watch(lists):
                 self._pace.make_due("syscalls")
                 self._pace.wake("syscalls")
 

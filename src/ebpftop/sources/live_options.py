@@ -36,6 +36,7 @@ class Options:
     processes: bool = True
     pairs_every_s: float = PAIRS_EVERY_S
     pairs_calm_s: float = PAIRS_EVERY_S
+    waits_of_all: bool = True  # False: of the first calls in flight, until somebody looks at all of them
     printk: bool = False
     env: tuple[str, ...] = ()  # variables of the environment whose values are in records: "PATH", "LC_*", "all"
     env_names: bool = True  # the names of all of them, and which differ from the parent's

@@ -10,6 +10,9 @@ from ebpftop.syscalls.families import WAITS
 from ebpftop.ui.panes.common import thread, wait_look
 from ebpftop.ui.widgets.columns import Span
 
+NAMED = 6
+"""Calls that the line names, as far as there is room."""
+
 
 def waits(in_flight: tuple[InFlight, ...]) -> tuple[list[Span], list[tuple[InFlight, list[Span]]]]:
     """Return the head of the line of calls in flight, and some of these: who waits, and for how long.
@@ -19,7 +22,7 @@ def waits(in_flight: tuple[InFlight, ...]) -> tuple[list[Span], list[tuple[InFli
     if not in_flight:
         return [Span("in flight ", "dim"), Span("nothing for 0.1 s", "dim")], []
     named: list[tuple[InFlight, list[Span]]] = []
-    for call in sorted(in_flight, key=lambda call: (call.name in WAITS, -call.ns, call.tid))[:6]:
+    for call in sorted(in_flight, key=lambda call: (call.name in WAITS, -call.ns, call.tid))[:NAMED]:
         spans = [Span(f" {thread(call)} ", "dim"), Span(call.name, "strong")]
         spans += [Span(f" {at_least(call.ns, lower_bound=call.before)}", wait_look(call.ns))]
         spans += [Span(" on CPU", "warn")] if call.running else []

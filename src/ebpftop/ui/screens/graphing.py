@@ -18,7 +18,8 @@ HEIGHTS = ((45, 4), (30, 2))
 """From so many lines of the terminal the graphs take so many; below that, none."""
 
 _COLUMN_PART = 0.5
-"""They are read again when so much of a column has passed, but not more often than once a second."""
+_LEAST_S = 2.0
+"""Their columns are read again when so much of one has passed, but not sooner: each time all of the bars change."""
 
 
 def height_for(lines: int) -> int:
@@ -72,7 +73,7 @@ class GraphsController:
         span, moment, is_newest, marks = self.read()
         wanted = self.widget.wanted
         width_s = (span[1] - span[0]) / max((columns for _, columns in wanted), default=1)
-        step_s = max(1.0, _COLUMN_PART * width_s)
+        step_s = max(_LEAST_S, _COLUMN_PART * width_s)
         state = (
             wanted,
             self.widget.size,
@@ -86,7 +87,8 @@ class GraphsController:
             return
         self._shown = state
         # Reading all columns takes most of the time, and each second changes a small part of the last one.
-        read_for = (wanted, *(edge // step_s for edge in (*span, self._series.newest)), step_s // 1)
+        edges = span[0], max(span[1], self._series.newest)
+        read_for = (wanted, *(edge // step_s for edge in edges), step_s // 1)
         if read_for != self._read_for:
             self._read_for = read_for
             self._graphs = tuple(Graph(what, self._series.columns(what, span, count)) for what, count in wanted)

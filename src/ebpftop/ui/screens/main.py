@@ -17,7 +17,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Batch, Source, WatchedList
-from ebpftop.core.syscall_records import InFlight
+from ebpftop.core.syscall_records import InFlight, Syscalls
 from ebpftop.filters.parse import terms_of
 from ebpftop.filters.spec import Filter
 from ebpftop.models.groups import GroupsModel
@@ -292,8 +292,10 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.describe()
 
     @on(ReadyScreen.Watches)
-    def _watch(self) -> None:
+    def report_watched(self) -> None:
         watched: frozenset[WatchedList] = frozenset()
+        if Syscalls in self.watching.watches.kinds:
+            watched |= {"waits"}  # an expression may be about what a call waits for
         for screen in self.app.screen_stack:
             if isinstance(screen, ReadyScreen):
                 watched |= screen.watches

@@ -97,7 +97,7 @@ class Saving:
 class SaveScreen(ReadyScreen[str]):
     """Closes with a line about what was saved, and where."""
 
-    watches = frozenset(("callers",))
+    watches = frozenset(("callers", "waits"))
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Back", key_display="Esc", id="save.back"),

@@ -82,7 +82,7 @@ class SettingsScreen(ReadyScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.set_interval(0.5, self._show_title)
+        self._clock = self.set_interval(0.5, self._show_title, pause=True)
 
     @property
     def varying(self) -> tuple[Widget, ...]:
@@ -95,8 +95,10 @@ class SettingsScreen(ReadyScreen[None]):
         self._input.display = False
         self._show(0)
         self.set_focus(self._options)
+        self._clock.resume()
 
     def let_go(self) -> None:
+        self._clock.pause()
         self.paths = []
 
     # ---- what is shown ----

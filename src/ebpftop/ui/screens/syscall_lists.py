@@ -49,7 +49,7 @@ class ProcessScreen(LiveScreen):
 
     label = "System calls of a process"
     about = "What one process asks of the kernel, as strace -c lists it. Enter on a process that makes a call opens it."
-    watches = frozenset(("callers",))
+    watches = frozenset(("callers", "waits"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,6 +186,7 @@ class WaitingScreen(LiveScreen):
         "row under the cursor, and the kernel's functions that its thread is in, the one that sleeps last. "
         "Enter shows the calls of that process."
     )
+    watches = frozenset(("waits",))
 
     @property
     def subject(self) -> Subject | None:

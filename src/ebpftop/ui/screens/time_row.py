@@ -10,7 +10,8 @@ from ebpftop.ui.screens.playback import PlaybackController, Rates
 from ebpftop.ui.widgets.timeline_bar import Moments, TimelineBar
 
 _COLUMN_PART = 0.5
-"""Its rates are read again when so much of a column has passed, but not more often than once a second."""
+_LEAST_S = 2.0
+"""Its rates are read again when so much of a column has passed, but not sooner: each time all of its bars change."""
 
 _ON_MARK_S = 0.001
 _LEFT_MARK_S = 2.0
@@ -46,8 +47,9 @@ class TimelineController:
             box=None if playback.box is None else (playback.box.begin, playback.box.end),
         )
         count = bar.buckets
-        step_s = max(1.0, _COLUMN_PART * (span[1] - span[0]) / count)
-        read_for = (count, *(edge // step_s for edge in span), playback.timeline.indexed)
+        step_s = max(_LEAST_S, _COLUMN_PART * (span[1] - span[0]) / count)
+        known = playback.timeline.counts_fast or playback.timeline.indexed
+        read_for = (count, *(edge // step_s for edge in span), known)
         if read_for != self._read_for:
             self._read_for = read_for
             playback.ask_rates(count)

@@ -67,6 +67,7 @@ class WaitsScreen(FeedScreen):
         "time, and the calls that it was blocked in and who woke it since the probe was attached. The kernel side is "
         "attached only while this is open; what calls wait for comes from the probe of pane 3."
     )
+    watches = frozenset(("waits",))
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "blocker", "Who ends it", tooltip="To who holds or wakes it", id="waits.blocker"),
         Binding("W", "dismiss", "Close", show=False, id="waits"),

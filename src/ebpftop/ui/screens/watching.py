@@ -46,6 +46,9 @@ class WatchHost(Protocol):
     def describe_marks(self) -> None:
         """Show the marks on the timeline anew."""
 
+    def report_watched(self) -> None:
+        """Have the source read what is looked at now."""
+
     def post(self, do: Callable[[], None]) -> None:
         """Have *do* called on the screen's thread. Any thread may call this."""
 
@@ -82,6 +85,8 @@ class WatchController:
 
     def begin(self) -> None:
         """Search what is remembered for the watches of the command line."""
+        if self.watches:
+            self._host.report_watched()
         for watch in self.watches.watches:
             self._search(watch)
 
@@ -89,6 +94,7 @@ class WatchController:
         """Look out for *watch* from now on, and mark where it matched before."""
         self.watches.add(watch)
         if watch in self.watches.watches:
+            self._host.report_watched()
             self._search(watch)
 
     def replace(self, before: Sequence[str], now: Sequence[str]) -> None:
@@ -106,6 +112,7 @@ class WatchController:
     def remove(self, watch: Watch) -> None:
         """Forget *watch*, and the marks if it was the last one."""
         self.watches.remove(watch)
+        self._host.report_watched()
         if not self.watches:
             self.watches.moments.clear()
         self._host.describe_marks()

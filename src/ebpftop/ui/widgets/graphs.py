@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
@@ -17,7 +18,7 @@ from ebpftop.core.format import brief, count, nanoseconds, share
 from ebpftop.models.series import WHATS, What
 from ebpftop.ui.widgets.axis import MARK, are_few
 from ebpftop.ui.widgets.columns import Span
-from ebpftop.ui.widgets.plot import peak_of, plot, scale_of, with_marks
+from ebpftop.ui.widgets.plot import Scale, peak_of, plot, scale_of, with_marks
 from ebpftop.ui.widgets.span_line import SpanLine
 
 LEAST = 16
@@ -119,6 +120,8 @@ class Graphs(SpanLine, can_focus=True):
         self._size = Size()
         """For which the lines were made."""
         self._chosen = 0
+        self._bars: dict[What, tuple[object, list[list[Span]]]] = {}
+        """The bars of each graph as they were made last, and of what."""
 
     @property
     def wanted(self) -> tuple[tuple[What, int], ...]:
@@ -134,7 +137,7 @@ class Graphs(SpanLine, can_focus=True):
         self._size = self.size
         for y, line in enumerate(self._lines):
             if y >= len(before) or before[y] != line:
-                self.refresh(Region(0, y, self.size.width, 1))
+                self.refresh_line(y, line)
 
     def on_resize(self) -> None:
         self.post_message(self.Sized())
@@ -147,7 +150,7 @@ class Graphs(SpanLine, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if y < len(self._lines) and self._size == self.size:
-            return self.line_of(self._lines[y])
+            return self.drawn_line(y, self._lines[y])
         return Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self) -> list[list[Span]]:
@@ -155,11 +158,21 @@ class Graphs(SpanLine, can_focus=True):
         lines: list[list[Span]] = [[] for _ in range(height + 1)]
         for at, (graph, width) in enumerate(zip(self._graphs, widths(self.size.width, len(self._graphs)), strict=True)):
             is_chosen = self.has_focus and at == self._chosen
-            for line, spans in zip(lines, [_label(graph, width, is_chosen), *_bars(graph, width, height)], strict=True):
+            for line, spans in zip(
+                lines, [_label(graph, width, is_chosen), *self._bars_of(graph, width, height)], strict=True
+            ):
                 if at:
                     line.append(Span(" "))
                 line.extend(spans)
         return lines
+
+    def _bars_of(self, graph: Graph, width: int, height: int) -> list[list[Span]]:
+        """Return its bars: those of before if they would be the same, as most are while a machine rests."""
+        made_of = graph.columns, scale_for(graph), graph.at, graph.marked, width, height
+        known = self._bars.get(graph.what)
+        if known is None or known[0] != made_of:
+            known = self._bars[graph.what] = made_of, _bars(graph, width, height)
+        return known[1]
 
     # Keys and the mouse.
 
@@ -221,6 +234,11 @@ def scale_text(graph: Graph) -> str:
     return f"{'log' if graph.what in LOGARITHMIC else ''}≤{_text(graph.what, graph.scaled[peak])}"
 
 
+def scale_for(graph: Graph) -> Scale:
+    """Return the scale of its bars."""
+    return scale_of(graph.scaled, log=graph.what in LOGARITHMIC)
+
+
 def _label(graph: Graph, width: int, is_chosen: bool) -> list[Span]:
     top = scale_text(graph)
     now = count(int(graph.now)) if graph.what == "lost" and graph.now else value_text(graph.what, graph.now)
@@ -242,7 +260,7 @@ def _label(graph: Graph, width: int, is_chosen: bool) -> list[Span]:
 def _bars(graph: Graph, width: int, height: int) -> list[list[Span]]:
     values = graph.columns[-width:] if width else ()
     bright = {peak_of(values), len(values) - 1 if graph.at is None else graph.at}
-    lines = plot(values, height, scale_of(graph.scaled, log=graph.what in LOGARITHMIC))
+    lines = plot(values, height, scale_for(graph))
     coloured = graph.marked
     if are_few(graph.marked, len(values)):
         lines, coloured = with_marks(lines, graph.marked, MARK), frozenset()
@@ -250,11 +268,17 @@ def _bars(graph: Graph, width: int, height: int) -> list[list[Span]]:
 
 
 def _coloured(text: str, bright: Collection[int | None], marked: Collection[int]) -> list[Span]:
+    looks = ["bar"] * len(text)
+    for column in bright:
+        if column is not None and column < len(text):
+            looks[column] = "peak"
+    for column in (*marked, *(column for column, character in enumerate(text) if character == MARK)):
+        if column < len(text):
+            looks[column] = "mark"
     spans: list[Span] = []
-    for column, character in enumerate(text):
-        look = "mark" if character == MARK or column in marked else "peak" if column in bright else "bar"
-        if spans and spans[-1].style == look:
-            spans[-1] = Span(spans[-1].text + character, look)
-        else:
-            spans.append(Span(character, look))
+    at = 0
+    for look, group in groupby(looks):
+        end = at + sum(1 for _ in group)
+        spans.append(Span(text[at:end], look))
+        at = end
     return spans

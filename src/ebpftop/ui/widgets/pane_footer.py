@@ -25,7 +25,10 @@ class PaneFooter(SpanLine):
         """Show *spans*."""
         if tuple(spans) != self.spans:
             self.spans = tuple(spans)
-            self.refresh()
+            self.refresh_line(0, self._line())
 
     def render_line(self, y: int) -> Strip:
-        return self.line_of(layout_cell(self.spans, self.content_size.width))
+        return self.drawn_line(y, self._line())
+
+    def _line(self) -> list[Span]:
+        return layout_cell(self.spans, self.content_size.width)

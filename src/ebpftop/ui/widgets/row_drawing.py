@@ -80,6 +80,9 @@ class DrawnRows(ScrollView, Generic[Row]):
         self._slots: list[PlacedColumn[Row]] = []
         self._styles_of: dict[tuple[str, str], Style] = {}
         self._blank: tuple[int, Style, Strip] | None = None
+        self._header_line: tuple[object, Strip] | None = None
+        self._message_drawn: tuple[object, dict[int, Strip]] | None = None
+        """Header and message as they were made last, and of what."""
 
     # What a subclass supplies.
 
@@ -210,11 +213,17 @@ class DrawnRows(ScrollView, Generic[Row]):
 
     def _header(self, width: int) -> Strip:
         base = self.style_of("head")
+        headings = [self.heading(slot.column) for slot in self.slots]
+        made_of = width, base, headings, self.slots
+        if self._header_line is None or self._header_line[0] != made_of:
+            self._header_line = made_of, self._make_header(width, base, headings)
+        return self._header_line[1]
+
+    def _make_header(self, width: int, base: Style, headings: Sequence[Span]) -> Strip:
         segments: list[Segment] = []
         x = 0
-        for slot in self.slots:
+        for slot, heading in zip(self.slots, headings, strict=True):
             column, start, size = slot.column, slot.x, slot.width
-            heading = self.heading(column)
             if column.right and start > x and cell_len(heading.text) == size + 1:
                 # The arrow of the order stands in the gap.
                 start, size = start - 1, size + 1
@@ -229,11 +238,18 @@ class DrawnRows(ScrollView, Generic[Row]):
 
     def _message_lines(self, width: int) -> dict[int, Strip]:
         """If there are no rows, the message is in the middle, else in the last lines."""
+        message = self.message or self._no_match()
         empty = self.end == self.first
+        made_of = width, self.size.height, self.header_height, empty, self.style_of(""), [*message]
+        if self._message_drawn is None or self._message_drawn[0] != made_of:
+            self._message_drawn = made_of, self._make_message(message, width, empty=empty)
+        return self._message_drawn[1]
+
+    def _make_message(self, message: Sequence[Span], width: int, *, empty: bool) -> dict[int, Strip]:
         height = self.size.height
         wrapped = [
             Span(line, look)
-            for text, look in self.message or self._no_match()
+            for text, look in message
             for line in textwrap.wrap(text, max(10, width - 4), break_on_hyphens=False)
         ]
         head = self.header_height

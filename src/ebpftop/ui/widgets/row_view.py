@@ -18,6 +18,7 @@ from textual.strip import Strip
 
 from ebpftop.core.clock import day
 from ebpftop.ui.textual_fixes.app_errors import guard_drawing
+from ebpftop.ui.widgets.changed_cells import changed_cells
 from ebpftop.ui.widgets.columns import GAP, Column, Span
 from ebpftop.ui.widgets.row_scroll_bar import RowScrollBar
 from ebpftop.ui.widgets.row_sliding import SLIDE_KEYS
@@ -175,7 +176,7 @@ class RowView(WrappingRows[Row], can_focus=True):
         changed = [y for y in range(height) if before[y] is not lines[y] and before[y] != lines[y]]
         if changed:
             self._awaited.update(changed)
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            self.refresh(*(_changed_region(y, before[y], lines[y], width) for y in changed))
         # What looks the same is not drawn again, but may be another row.
         self._place(placed, [y for y in range(height) if y not in self._awaited])
 
@@ -423,3 +424,10 @@ class RowView(WrappingRows[Row], can_focus=True):
             self.go_to(now_at)
             if event.chain == 2:
                 self.action_open()
+
+
+def _changed_region(y: int, before: Strip | None, line: Strip, width: int) -> Region:
+    """Return the cells of line *y* that are not as they were; all of them if it is not known how they were."""
+    cells = changed_cells(before._segments, line._segments) if before is not None else None
+    first, end = cells or (0, width)
+    return Region(first, y, max(1, min(end, width) - first), 1)

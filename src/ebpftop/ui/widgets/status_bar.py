@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -92,6 +92,8 @@ class StatusBar(SpanLine):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._status = Status()
+        self._line: tuple[int, Sequence[Span]] = (-1, ())
+        """Its spans, for a width."""
         self._places: list[tuple[int, int, str]] = []
         """The cells of each part that is shown: from, up to, its name."""
 
@@ -103,10 +105,13 @@ class StatusBar(SpanLine):
     def status(self, status: Status) -> None:
         if status != self._status:
             self._status = status
-            self.refresh()
+            self._line = self.size.width, self.spans(self.size.width)
+            self.refresh_line(0, self._line[1])
 
     def render_line(self, y: int) -> Strip:
-        return self.line_of(self.spans(self.size.width))
+        if self._line[0] != self.size.width:
+            self._line = self.size.width, self.spans(self.size.width)
+        return self.drawn_line(y, self._line[1])
 
     def spans(self, width: int) -> list[Span]:
         """Return the line in exactly *width* cells."""

@@ -103,7 +103,7 @@ class TimelineBar(SpanLine):
     def moments(self, moments: Moments) -> None:
         if moments != self._moments:
             self._moments = moments
-            self.refresh()
+            self.refresh_line(0, self._line())
 
     @property
     def margin(self) -> int:
@@ -128,11 +128,12 @@ class TimelineBar(SpanLine):
         return len(self._ends().left) + self.column(time)
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        return self.drawn_line(y, self._line())
+
+    def _line(self) -> list[Span]:
         ends = self._ends()
-        count = ends.columns(width)
-        line = [Span(ends.left, "dim"), *self._bars(count), *ends.right]
-        return self.line_of(layout_cell(line, width))
+        line = [Span(ends.left, "dim"), *self._bars(ends.columns(self.size.width)), *ends.right]
+        return layout_cell(line, self.size.width)
 
     # What stands around the bars.
 
