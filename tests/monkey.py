@@ -141,7 +141,7 @@ class Monkey:
 
     def start(self) -> None:
         """Wait until the screen is up."""
-        if not self.screen.wait_for(b"Exec log", timeout_s=60):
+        if not self.screen.wait_for(b"Help", timeout_s=60):
             self._fail("the screen never came up")
         self._started = True
 

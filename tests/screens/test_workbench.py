@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -277,16 +278,29 @@ async def test_nothing_is_drawn_again_unless_something_came() -> None:
 async def test_tab_goes_round_and_m_shows_one_pane_alone() -> None:
     async with working(with_load(scene.counter())) as (pilot, app):
         bench = screen(app)
-        assert [pane.display for pane in bench.panes] == [True] * 4
+        assert [bool(pane.display) for pane in bench.panes] == [True, True, True, False, True]
         await pilot.press("tab", "tab", "m")
-        assert [bool(pane.display) for pane in bench.panes] == [False, False, True, False]
+        assert [bool(pane.display) for pane in bench.panes] == [False, False, True, False, False]
         await pilot.press("tab")
-        assert [bool(pane.display) for pane in bench.panes] == [False, False, False, True]
+        assert [bool(pane.display) for pane in bench.panes] == [False, False, False, False, True]
         await pilot.press("m", "tab")
-        assert [bool(pane.display) for pane in bench.panes] == [True] * 4
+        assert [bool(pane.display) for pane in bench.panes] == [True, True, True, False, True]
         assert bench.front == 0
         await pilot.press("B")
         assert app.screen is app.main
+
+
+async def test_a_wide_terminal_has_room_for_a_second_map() -> None:
+    async with working(with_load(scene.counter()), (200, 50)) as (pilot, app):
+        bench = screen(app)
+        assert "hi, ann" in shown(app)
+        assert "1000 ann" in shown(app)
+        await pilot.press("tab", "tab", "tab")
+        assert bench.second.has_focus
+        await pilot.resize_terminal(120, 35)
+        await pilot.pause()
+        assert bench.maps.has_focus
+        assert "hi, ann" not in shown(app)
 
 
 async def test_it_is_resized_at_any_moment() -> None:
@@ -341,3 +355,32 @@ def test_tabs_of_a_source_take_half_the_room() -> None:
     assert [row.text for row in rows[:4]] == [*lines[:2], " " * 4 + "int *n = g();", " " * 8 + "(*n)++;"]
     assert rows[4].text.index("^") == rows[3].text.index("*")
     assert rows_of(replace(scene.LOADED, source=(*lines, "  x")), 80)[2].text == lines[2]
+
+
+KEYS = (
+    *("j", "k", "g", "G", "pagedown", "pageup", "left", "right", "up", "down", "home", "end"),
+    *("tab", "shift+tab", "tab", "m", "v", "V", "e", "w", "r", "less_than_sign", "greater_than_sign", "F"),
+    *("enter", "escape", "escape", "slash", "1", "a", "colon", "c", "y", "E", "question_mark", "A", "delete", "R"),
+    *("space", "comma", "full_stop", "left_square_bracket", "right_square_bracket", "l", "B", "n", "N", "C", "o"),
+)
+SCENES = (scene.counter, scene.failing, scene.buffer, scene.tail)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_keys_sizes_and_files_do_no_harm(seed: int) -> None:
+    chance = random.Random(seed)
+    source = Remembered([*minute(), *SCENES[seed]()], scene.PROBES)
+    async with running(source) as (pilot, app):  # type: ignore[arg-type]  # it is one
+        for step in range(120):
+            await pilot.press(chance.choice(KEYS))
+            if step % 17 == 0:
+                await pilot.resize_terminal(*chance.choice(((120, 35), (80, 24), (60, 15), (40, 8), (200, 50))))
+            if step % 29 == 0:
+                source.give(*(one for one in SCENES[chance.randrange(4)]() if one.records))
+        await pilot.resize_terminal(120, 35)
+        for _ in range(12):
+            await pilot.press("escape")
+        assert app.is_running
+        if app.screen is app.main:
+            await pilot.press("l", "B")
+        await until(pilot, lambda: ".c" in shown(app))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 
@@ -153,9 +154,10 @@ class LoadModel:
         names = {one.name for one in record.programs}
         self.usage = {name: usage for name, usage in self.usage.items() if name in names}
         self.codes = {name: code for name, code in self.codes.items() if name in names}
-        self.maps = {one.name: self._table_of(one) for one in record.maps if one.type not in EVENTS}
+        ordered = sorted(record.maps, key=lambda one: _first_line(self.running, one.name))
+        self.maps = {one.name: self._table_of(one) for one in ordered if one.type not in EVENTS}
         self._claim()
-        buffers = [one for one in record.maps if one.type in EVENTS]
+        buffers = [one for one in ordered if one.type in EVENTS]
         self.events = {one.name: self._events_of(one) for one in buffers}
 
     def _read_runs(self, reading: ProgramRuns) -> None:
@@ -202,3 +204,9 @@ class LoadModel:
 
     def _is_own(self, line: Trace) -> bool:
         return line.program is not None and any(line.program.name[:15] == one.name[:15] for one in self.programs)
+
+
+def _first_line(source: Sequence[str], name: str) -> int:
+    """Return the first line that names a map: there it is defined."""
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    return next((at for at, line in enumerate(source) if word.search(line)), len(source))

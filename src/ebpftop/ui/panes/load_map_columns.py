@@ -21,6 +21,9 @@ Row = TypeVar("Row")
 KEY, VALUE = "key", "value"
 
 _NUMBERS = frozenset(("int", "uint", "float", "bool", "pointer"))
+_WORDS = frozenset(("program", "syscall", "errno", "signal"))
+"""What numbers mean that are shown by their names alone."""
+
 _LEAST, _WIDEST = 5, 30
 _NONE = (Span("·", "dim"),)
 _EIGHTHS: tuple[str, ...] = ("", *"▏▎▍▌▋▊▉")
@@ -48,7 +51,7 @@ _MEANINGS: Mapping[str, str] = {
 
 def is_number(field: Field) -> bool:
     """Return whether a field is shown at the right of its column."""
-    return field.kind in _NUMBERS
+    return field.kind in _NUMBERS and field.meaning not in _WORDS
 
 
 def title_of(leaf: Leaf, of: str, *, first: bool) -> str:
@@ -79,10 +82,10 @@ def _is_root(field: Field, plain: str) -> bool:
     return field.meaning == "uid" and plain == "0"
 
 
-def order_of(leaf: Leaf, value: object) -> SortKey:
+def order_of(leaf: Leaf, value: object, name: str = "") -> SortKey:
     """Return what a column is sorted by."""
     found = leaf.read(value)
-    return number(found) if is_number(leaf.field) else str(worded(leaf.field, found))
+    return number(found) if is_number(leaf.field) else name or str(worded(leaf.field, found))
 
 
 def exported(leaf: Leaf, value: object) -> str | int | float | bool | None:
@@ -111,7 +114,7 @@ def _column(leaf: Leaf, of: str, rank: int, *, first: bool) -> Column[Entry]:
         rank=rank,
         flexible=leaf.field.kind in ("string", "bytes", "array", "union", "unknown"),
         widest=60,
-        sort=lambda entry: order_of(leaf, part(entry)),
+        sort=lambda entry: order_of(leaf, part(entry), entry.row.names.get(leaf.place(of), "")),
         value=lambda entry, _: exported(leaf, part(entry)),
         always=of == KEY and first,
         about=about(leaf, of),

@@ -9,7 +9,7 @@ from ebpftop.core.format import brief, count
 from ebpftop.models.load_histograms import Bucket, buckets
 from ebpftop.models.load_languages import BUCKETS, entries_language
 from ebpftop.models.load_maps import Entry, MapTable
-from ebpftop.ui.panes.load_map_columns import bucket_columns, entry_columns, fitted
+from ebpftop.ui.panes.load_map_columns import bucket_columns, entry_columns, fitted, is_number
 from ebpftop.ui.widgets.columns import Column, Span
 from ebpftop.ui.widgets.table_view import TableFilter, TableView
 
@@ -81,7 +81,8 @@ class MapLines(TableView[Any]):
             counter = table.counter
             first = table.key[0]
             sort = counter.place("value") if counter is not None and not _is_array(table) else first.place("key")
-            is_reversed = counter is None or _is_array(table)
+            # Numbers start with the largest, but keys with the smallest.
+            is_reversed = (counter is None or _is_array(table)) and is_number(first.field)
         kept = self._kept.get(table.name) if table is not None else None
         if kept is not None and any(column.key == kept.sort for column in columns):
             sort, is_reversed = kept.sort, kept.reversed
@@ -96,6 +97,7 @@ class MapLines(TableView[Any]):
         self.cursor, self._cursor_key = None, None if kept is None else kept.cursor
         assert self.row_filter is not None
         self.row_filter.forget()
+        self.row_filter.last = None  # it is about other fields
         self.row_filter.language = language
         if kept is not None and kept.query:
             self.row_filter.text = kept.query

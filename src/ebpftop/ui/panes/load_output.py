@@ -113,7 +113,7 @@ PRINTED_COLUMNS: tuple[Column[Trace], ...] = (
     Column(
         "message",
         "MESSAGE",
-        16,
+        28,
         lambda line, _: (Span(line.message, "strong"),),
         flexible=True,
         about="The line, as the program printed it.",
@@ -165,6 +165,7 @@ class OutputLines(LogView[Any]):
             return
         self.columns = PRINTED_COLUMNS if leaves is None else event_columns(leaves)
         self.output_filter.forget()
+        self.output_filter.last = None  # it is about other fields
         self.output_filter.language = PRINTED if leaves is None else events_language(leaves)
         if text := self._texts.get(name, ""):
             self.output_filter.text = text

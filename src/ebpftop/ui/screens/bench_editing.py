@@ -14,7 +14,7 @@ from ebpftop.models.load_maps import Entry, MapTable
 from ebpftop.models.load_values import typed
 from ebpftop.sources.capabilities import editor_of, line_counter_of
 from ebpftop.ui.screens.bench_edits import asked_of_entry, asked_of_new
-from ebpftop.ui.screens.bench_lists import MAPS, BenchLists
+from ebpftop.ui.screens.bench_lists import MAPS, SECOND, BenchLists
 from ebpftop.ui.widgets.cell_editor import CellEditor
 from ebpftop.ui.widgets.row_view import RowView
 
@@ -46,7 +46,7 @@ class EditBench(BenchLists):
 
     def edit(self, entry: Entry) -> None:
         """Ask for another value of an entry."""
-        table, editor = self.maps.shown, editor_of(self._main.source)
+        table, editor = self.map_in_front.shown, editor_of(self._main.source)
         if table is None:
             return
         if refusal := self.refusal(table):
@@ -56,19 +56,19 @@ class EditBench(BenchLists):
 
     def action_add(self) -> None:
         """Ask for a new entry of the map that is shown."""
-        table, editor = self.maps.shown, editor_of(self._main.source)
+        table, editor = self.map_in_front.shown, editor_of(self._main.source)
         if table is None:
             self.app.notify("There is no map to add to")
         elif refusal := self.refusal(table):
             self.app.notify(refusal)
         elif editor is not None:
-            self.go_to_pane(MAPS)
+            self.go_to_pane(self.front if self.front == SECOND else MAPS)
             self.editor.open(asked_of_new(editor, table, self._program_names()))
 
     def action_remove(self) -> None:
         """Remove the entry under the cursor."""
-        table, editor = self.maps.shown, editor_of(self._main.source)
-        row = self.maps.selected() if self.front == MAPS else None
+        table, editor = self.map_in_front.shown, editor_of(self._main.source)
+        row = self.map_in_front.selected() if self.front in (MAPS, SECOND) else None
         if table is None or not isinstance(row, Entry):
             self.app.notify("Choose an entry of a map first")
         elif refusal := self.refusal(table):
@@ -94,7 +94,7 @@ class EditBench(BenchLists):
     @on(RowView.OpenedEmpty)
     def _opened_empty(self, event: RowView.OpenedEmpty) -> None:
         event.stop()
-        if self.front == MAPS:
+        if self.front in (MAPS, SECOND):
             self.action_add()
 
     @on(CellEditor.Written)

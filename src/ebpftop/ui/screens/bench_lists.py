@@ -27,11 +27,14 @@ from ebpftop.ui.widgets.cell_editor import CellEditor
 from ebpftop.ui.widgets.columns import Span
 from ebpftop.ui.widgets.row_view import RowView
 
-SOURCE, CODE, MAPS, OUTPUT = range(4)
+SOURCE, CODE, MAPS, SECOND, OUTPUT = range(5)
 """The panes, in their order."""
 
 _NOTES = ((0, 0), (18, 1), (30, 2), (45, 3))
 """Lines of a terminal from which there is room for so many notes."""
+
+_SECOND_FROM = 150
+"""Cells of a terminal from which there is room for a second map."""
 
 _BESIDE_TEXT = 9
 """Cells of the source that are not its text: marks, numbers, the scroll bar."""
@@ -97,11 +100,13 @@ class BenchLists(BenchScreen):
         self.source = SourceLines(self._rate_of, id="load-source")
         self.code = CodeLines(id="load-code")
         self.maps = self.table = MapLines(id="load-maps")
+        self.second = MapLines(id="load-second")
         self.output = OutputLines(id="load-output")
         self.panes = (
             BenchPane("Source", self.source, id="bench-source"),
             BenchPane("Bytecode", self.code, id="bench-code"),
             BenchPane("Maps", self.maps, id="bench-maps"),
+            BenchPane("Map", self.second, id="bench-second"),
             BenchPane("Output", self.output, id="bench-output"),
         )
         self.tabs = BenchTabs()
@@ -223,9 +228,21 @@ class BenchLists(BenchScreen):
         names = list(model.maps)
         if self.map_name not in names:
             self.map_name = names[0] if names else ""
-        table = model.maps.get(self.map_name)
-        self.maps.message = [] if table is not None and table.entries else [Span(self._no_entry(table), "dim")]
-        self.maps.show_map(table, self.now)
+        following = names[(names.index(self.map_name) + 1) % len(names)] if names else ""
+        for lines, name in ((self.maps, self.map_name), (self.second, following)):
+            table = model.maps.get(name)
+            lines.message = [] if table is not None and table.entries else [Span(self._no_entry(table), "dim")]
+            lines.show_map(table, self.now)
+        self.place_panes()
+
+    def is_available(self, at: int) -> bool:
+        is_wide = self.app.size.width >= _SECOND_FROM and not self.is_tabbed
+        return at != SECOND or (is_wide and len(self.loaded_file.maps) > 1)
+
+    @property
+    def map_in_front(self) -> MapLines:
+        """The map that a key is for."""
+        return self.second if self.front == SECOND else self.maps
 
     def _no_entry(self, table: MapTable | None) -> str:
         if table is None:
@@ -257,7 +274,7 @@ class BenchLists(BenchScreen):
             what = "no line yet" if any("printk" in line for line in model.running) else "it prints nothing"
         else:
             what = "no event yet"
-        said = [f"{what}{f'; it hangs at {where}' if where else ''}", *([f"try: {hint}"] if hint else [])]
+        said = [f"{what}{f'; attached to {where}' if where else ''}", *([f"try: {hint}"] if hint else [])]
         return [Span(text, "strong" if at else "dim") for at, text in enumerate(said)]
 
     # What moves together, and is explained.
@@ -288,7 +305,7 @@ class BenchLists(BenchScreen):
             return []
         if self.front == CODE and (row := self.code.selected()) is not None:
             return explained(row.text, model)
-        if self.front == MAPS and (table := self.maps.shown) is not None:
+        if self.front in (MAPS, SECOND) and (table := self.map_in_front.shown) is not None:
             can_write = self._main.source.live and table.info.writable
             edit = ". Enter sets a value, A adds a key, Del removes it" if can_write else ""
             return [(table.name, f"{about_map(table.info)}{edit}")]

@@ -89,7 +89,7 @@ class BenchScreen(FeedScreen):
         self.front = 0
         """The pane that has, or last had, the focus."""
         self._is_alone = False
-        self._placed: tuple[bool, int] | None = None
+        self._placed: tuple[bool, bool, list[int]] | None = None
 
     @property
     def is_tabbed(self) -> bool:
@@ -104,23 +104,35 @@ class BenchScreen(FeedScreen):
 
     def place_panes(self) -> None:
         """Show the panes that there is room for."""
+        if not self.is_available(self.front):
+            self.front -= 1
+            self.set_focus(self.pane.lines)
         one = self.is_tabbed or self._is_alone
-        placed = one, self.front if one else -1
+        shown = [at for at in range(len(self.panes)) if self.is_available(at) and (not one or at == self.front)]
+        placed = self.is_tabbed, one, shown
         if placed != self._placed:
             self._placed = placed
             self.tabs.display = self.is_tabbed
             self.set_class(one, "-one")
             for at, pane in enumerate(self.panes):
-                pane.display = not one or at == self.front
-                pane.set_class(not one and at % 2 == 1, "-beside")
+                pane.display = at in shown
             for row in self.rows:
-                row.display = any(pane.display for pane in self.panes if pane in row.children)
+                panes = [pane for pane in self.panes if pane.display and pane in row.children]
+                row.display = bool(panes)
+                for pane in panes:
+                    pane.set_class(pane is not panes[0], "-beside")
         self.show_tabs()
 
     def show_tabs(self) -> None:
         """Bring the tabs up to date."""
         if self.is_tabbed:
-            self.tabs.show_tabs(tuple((pane.label, self.figure_of(pane)) for pane in self.panes), self.front)
+            offered = [at for at in range(len(self.panes)) if self.is_available(at)]
+            tabs = tuple((self.panes[at].label, self.figure_of(self.panes[at])) for at in offered)
+            self.tabs.show_tabs(tabs, offered.index(self.front))
+
+    def is_available(self, at: int) -> bool:
+        """Return whether there is something to show in a pane, and room for it."""
+        return True
 
     def figure_of(self, pane: BenchPane) -> str:
         """Return what stands behind the label of a tab."""
@@ -139,7 +151,8 @@ class BenchScreen(FeedScreen):
         self.set_focus(self.pane.lines)
 
     def action_pane(self, step: int) -> None:
-        self.go_to_pane((self.front + step) % len(self.panes))
+        offered = [at for at in range(len(self.panes)) if self.is_available(at)]
+        self.go_to_pane(offered[(offered.index(self.front) + step) % len(offered)])
 
     def action_maximise(self) -> None:
         self._is_alone = not self._is_alone
@@ -149,14 +162,16 @@ class BenchScreen(FeedScreen):
     @on(events.DescendantFocus)
     def _focus_moved(self) -> None:
         for at, pane in enumerate(self.panes):
-            if self.focused is not None and pane in self.focused.ancestors and at != self.front:
+            is_in = self.focused is not None and pane in self.focused.ancestors
+            if is_in and at != self.front and self.is_available(at):
                 self.front = at
                 self.place_panes()
 
     @on(BenchTabs.Chosen)
     def _tab_chosen(self, event: BenchTabs.Chosen) -> None:
         event.stop()
-        self.go_to_pane(event.number)
+        offered = [at for at in range(len(self.panes)) if self.is_available(at)]
+        self.go_to_pane(offered[event.number])
 
     def _of_lines(self, lines: RowView[Any]) -> BenchPane | None:
         return next((pane for pane in self.panes if pane.lines is lines), None)

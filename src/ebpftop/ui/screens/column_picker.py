@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -39,11 +40,13 @@ class ColumnsScreen(ReadyScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.lines: RowView[Any]
+        self._columns: Sequence[Column[Any]] = ()
         self.title_text = self._explained = ""
 
     def fill(self, lines: RowView[Any], title: str) -> Self:
         """Show the columns of *lines* when this screen is pushed the next time."""
         self.lines = lines
+        self._columns = lines.columns
         self.title_text = title
         self.filled()
         return self
@@ -58,7 +61,7 @@ class ColumnsScreen(ReadyScreen[None]):
 
     def show_filled(self) -> None:
         self._box.border_title = Content(f"Columns: {self.title_text}")
-        self._options.set_options(Option(self._words(c), id=c.key) for c in self.lines.columns)
+        self._options.set_options(Option(self._words(c), id=c.key) for c in self._columns)
         self._options.highlighted = 0
         self._explain()
         self._options.scroll_to(y=0, animate=False, immediate=True)
@@ -90,12 +93,15 @@ class ColumnsScreen(ReadyScreen[None]):
 
     @property
     def _column(self) -> Column[Any]:
-        return self.lines.columns[self._options.highlighted or 0]
+        return self._columns[self._options.highlighted or 0]
 
     def _changed(self) -> None:
+        if self.lines.columns is not self._columns:
+            self.dismiss()  # it lists something else by now
+            return
         self.lines.rearrange()
         options = self._options
-        for column in self.lines.columns:
+        for column in self._columns:
             options.replace_option_prompt(column.key, self._words(column))
 
     def action_show_or_hide(self) -> None:
@@ -123,4 +129,7 @@ class ColumnsScreen(ReadyScreen[None]):
 
 def pick_columns(app: App[Any], lines: RowView[Any], label: str) -> None:
     """Let the columns of *lines* be chosen; *label* says of what."""
+    if not lines.columns:
+        app.notify(f"{label}: there are no columns")
+        return
     app.push_screen(ready(app, ColumnsScreen).fill(lines, label))

@@ -26,13 +26,13 @@ from ebpftop.ui.panes.load_details import (
     line_printed,
     log_details,
 )
-from ebpftop.ui.panes.load_maps import summary
+from ebpftop.ui.panes.load_maps import MapLines, summary
 from ebpftop.ui.panes.load_titles import errors_of, headline, of_code, of_output, of_source
 from ebpftop.ui.panes.title import Count
 from ebpftop.ui.screens.bench_editing import EditBench
-from ebpftop.ui.screens.bench_lists import CODE, MAPS, OUTPUT, SOURCE, Below
+from ebpftop.ui.screens.bench_lists import CODE, MAPS, OUTPUT, SECOND, SOURCE, Below
 from ebpftop.ui.screens.feed_screen import MARGIN, fitting
-from ebpftop.ui.widgets.columns import Shown
+from ebpftop.ui.widgets.columns import Column, Shown
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.sheet_title import SheetTitle
@@ -63,6 +63,7 @@ class WorkbenchScreen(EditBench):
         "load-source": "Source",
         "load-code": "Bytecode",
         "load-maps": "Maps",
+        "load-second": "Another map",
         "load-output": "Output",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,19 +88,21 @@ class WorkbenchScreen(EditBench):
         latest = self.loaded_file.latest
         return self.subject, latest.file if latest is not None else self.label
 
+    def explained(self) -> tuple[tuple[str, Sequence[Column[Any]]], ...]:
+        # The columns of maps are those of the file.
+        return tuple((title, columns) for title, columns in super().explained() if columns)
+
     # Titles.
 
     def describe(self) -> None:
         super().describe()
         model = self.loaded_file
-        source, code, maps, output = self.panes
+        source, code, maps, second, output = self.panes
         source.entitle(of_source(model, self.line, self.functions), right=errors_of(model))
         code.entitle(of_code(model, native=self.native))
-        table, row_filter = self.maps.shown, self.maps.row_filter
-        counts = [Count(text, rank) for text, rank in summary(table)] if table is not None else []
-        if row_filter is not None and row_filter.query is not None:
-            counts.insert(0, Count(f"{self.maps.end} shown"))
-        maps.entitle(counts, tabs=list(model.maps), chosen=self.map_name)
+        maps.entitle(_counts(self.maps), tabs=list(model.maps), chosen=self.map_name)
+        if (table := self.second.shown) is not None:
+            second.entitle(_counts(self.second), chosen=table.name)
         lost = losses(model.lost.items())
         output.entitle(of_output(self.output), tabs=self.log_names(), chosen=self.log_name, lost=lost)
 
@@ -110,7 +113,7 @@ class WorkbenchScreen(EditBench):
         if at == OUTPUT:
             events = self.output.view.ring.end
             return count(events) if events else ""
-        number = len(model.maps) if at == MAPS else sum(one.insns for one in model.programs)
+        number = len(model.maps) if at in (MAPS, SECOND) else sum(one.insns for one in model.programs)
         return count(number) if number else ""
 
     def show_title(self, line: SheetTitle) -> None:
@@ -146,7 +149,7 @@ class WorkbenchScreen(EditBench):
             return event_details(row, log.leaves if log is not None else ())
         if isinstance(row, Trace):
             return line_printed(row)
-        return entry_details(row, self.maps.shown)
+        return entry_details(row, self.map_in_front.shown)
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
@@ -170,7 +173,7 @@ class WorkbenchScreen(EditBench):
             return
         if self.front == CODE:
             self.native = not self.native
-        elif self.front == MAPS:
+        elif self.front in (MAPS, SECOND):
             self.map_name = _next(list(self.loaded_file.maps), self.map_name, step)
         else:
             self.log_name = _next(self.log_names(), self.log_name, step)
@@ -211,6 +214,15 @@ class WorkbenchScreen(EditBench):
         lines = self.pane.lines
         shown = [c for c in lines.columns if (c.always or c.key not in lines.hidden) and c.key not in ("trend", "bar")]
         return Shown(tuple(shown), lines.rows(), lines.now)
+
+
+def _counts(lines: MapLines) -> list[Count]:
+    """Return what the title says of the map in *lines*."""
+    table, row_filter = lines.shown, lines.row_filter
+    counts = [Count(text, rank) for text, rank in summary(table)] if table is not None else []
+    if row_filter is not None and row_filter.query is not None:
+        counts.insert(0, Count(f"{lines.end} shown"))
+    return counts
 
 
 def _next(names: Sequence[str], name: str, step: int) -> str:
