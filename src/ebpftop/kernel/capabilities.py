@@ -25,6 +25,7 @@ class Cap(IntEnum):
     """Capabilities by number: include/uapi/linux/capability.h."""
 
     DAC_READ_SEARCH = 2
+    KILL = 5
     SETGID = 6
     SETUID = 7
     SETPCAP = 8

@@ -38,12 +38,14 @@ def restrict() -> None:
         resource.setrlimit(what, (min(warned, most), min(ended, most)))
 
 
-def reason(status: int, *, late: bool, out_of_memory: bool) -> str:
-    """Return why a compiler ended without an answer: *status* is that of waitpid(2)."""
+def reason(status: int, output: str, *, late: bool, out_of_memory: bool) -> str:
+    """Return why a compiler ended without an answer: *status* is that of waitpid(2), *output* what it wrote."""
     if late:
         return f"it was not compiled within {WALL_S:.0f} s"
     if out_of_memory:
         return f"the compiler needs more than {MEMORY_BYTES >> 20} MB of memory for it"
+    if "out of memory" in output:
+        return f"the compiler needs more than {ADDRESS_BYTES >> 20} MB of address space for it"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:

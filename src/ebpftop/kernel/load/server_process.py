@@ -42,6 +42,7 @@ _CAPS = {
     capabilities.Cap.BPF,
     capabilities.Cap.PERFMON,
     capabilities.Cap.DAC_READ_SEARCH,
+    capabilities.Cap.KILL,
     capabilities.Cap.SETUID,
     capabilities.Cap.SETGID,
     capabilities.Cap.SETPCAP,
@@ -120,9 +121,12 @@ def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, s
             _show_code(requests, number, content, fds[1], kernel_names(symbols_fd))
             os.close(fds[1])
             continue
-        request = msgspec.msgpack.decode(content, type=CompileRequest)
-        if not _compile(requests, number, request, cgroups, jail, _warm_up()):
-            return
+        try:
+            request = msgspec.msgpack.decode(content, type=CompileRequest)
+            if not _compile(requests, number, request, cgroups, jail, _warm_up()):
+                return
+        except Exception as error:  # noqa: BLE001  # whatever it is: somebody waits for the reason
+            _answer(requests, number, Built(error=f"{type(error).__name__}: {error}", stage="limit"), [])
 
 
 @cache
@@ -158,8 +162,8 @@ def _compile(
         status = os.waitpid(pid, 0)[1]
         if status and not gone:
             out_of_memory = cgroup is not None and cgroup.had_to_kill()
-            error = limits.reason(status, late=late, out_of_memory=out_of_memory)
             output = _read_output(output_fd)
+            error = limits.reason(status, output, late=late, out_of_memory=out_of_memory)
             # LLVM ends its process for some errors of the source, such as too large a stack, and says so.
             stage = "clang" if os.WIFEXITED(status) and "error" in output else "limit"
             _answer(requests, number, Built(error=error, stage=stage, output=output), [])
