@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ebpftop.core.load_records import BpfEvent, Code, Loaded, MapReading, ProgramRuns
+from ebpftop.core.load_records import BpfEvent, Code, LineCounts, Loaded, MapReading, ProgramRuns
 from ebpftop.core.source import SourceError
 from ebpftop.core.trace_records import Trace
 from ebpftop.kernel.load import server
@@ -362,6 +362,22 @@ def test_cells_are_written_keys_removed_and_slots_filled(tmp_path: Path) -> None
             source_.set_slot("calls", "1", "third")
         with pytest.raises(SourceError, match="neither a number nor a system call"):
             source_.set_slot("calls", "no_such_call", "first")
+
+
+def test_how_often_each_line_runs_is_counted_when_it_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "lines.c"
+    text = (LESSONS / "2-counter.c").read_text()
+    path.write_text(text)
+    adds = text.split("\n").index("\t\t(*count)++;") + 1
+    with owned(path) as one:
+        one.poll()
+        one.source.count_lines(True)
+        run_as_user(5)
+        counts = {row.line: row.runs for row in one.now(LineCounts).rows}
+        assert counts[adds] >= 4, counts
+        one.source.count_lines(False)
+        run_as_user(2)
+        assert one.value("counter_table", UID) == 7  # the map went on through both loads
 
 
 def test_nothing_of_it_is_left_when_it_has_ended(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from ebpftop.core.load_records import BpfEvent, Loaded, MapReading, ProgramRuns
+from ebpftop.core.load_records import BpfEvent, LineCounts, Loaded, MapReading, ProgramRuns
 from ebpftop.core.records import Record
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import clocks
@@ -86,6 +86,8 @@ class FakeFile:
         self.runs = 0
         self.slot: dict[int, str] = {59: "hello"}
         self.is_closed = False
+        self.counting = False
+        self.generation = 1
 
     def loading_of(self, generation: int, **more: Any) -> Loading:
         source = "int hello(void *ctx)\n{\n\treturn 0;\n}\n"
@@ -118,6 +120,13 @@ class FakeFile:
 
     def lost(self) -> dict[str, int | None]:
         return {"output": 3, "ring": None}
+
+    def count_lines(self, on: bool) -> Loading:
+        self.counting = on
+        return self.load()
+
+    def line_counts(self) -> dict[int, int]:
+        return {3: 7, 1: 2}
 
     def facts(self, program: str) -> ProgramFacts:
         return ProgramFacts(9, "aa", 16, 40, 2, self.runs, 10 * self.runs, 0)
@@ -302,6 +311,16 @@ def test_if_nothing_runs_the_reasons_are_lines_for_stderr(file: FakeFile) -> Non
     )
     probe = started(file)
     assert probe.failures() == ("hello.c: hello: this kernel has no \\x1b[2J",)
+
+
+def test_lines_are_counted_while_that_is_asked_for(file: FakeFile) -> None:
+    probe = started(file)
+    assert not of(LineCounts, probe.read_counters(1.0))
+    probe.count_lines(True)
+    (counts,) = of(LineCounts, probe.read_counters(2.0))
+    assert [(row.line, row.runs) for row in counts.rows] == [(1, 2), (3, 7)]
+    probe.count_lines(False)
+    assert not of(LineCounts, probe.read_counters(3.0))
 
 
 def test_edits_are_bytes_as_the_types_have_them(file: FakeFile) -> None:

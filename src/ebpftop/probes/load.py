@@ -6,13 +6,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
 from ebpftop.core.escape import printable
-from ebpftop.core.load_records import BpfEvent, Diagnostic, Loaded, MapReading, ProgramRun, ProgramRuns, Value
+from ebpftop.core.load_records import (
+    BpfEvent,
+    Diagnostic,
+    LineCount,
+    LineCounts,
+    Loaded,
+    MapReading,
+    ProgramRun,
+    ProgramRuns,
+    Value,
+)
 from ebpftop.core.records import Record, Where
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import bpf_syscall, clocks
@@ -153,11 +164,15 @@ class LoadProbe(KernelProbe):
     def _load(self) -> None:
         file = self._loaded_file
         assert file is not None
+        self._report(file, self._counted_on(file, file.load))
+
+    def _counted_on(self, file: LoadedFile, load: Callable[[], Loading]) -> Loading:
+        """Load the file by *load*; the runs of what ran before stay in the totals."""
         before = self._programs_facts(file)
-        tried = file.load()
+        tried = load()
         if tried.ok:
             self._add_runs(before)
-        self._report(file, tried)
+        return tried
 
     def _report(self, file: LoadedFile, tried: Loading) -> None:
         """Note what was *tried*, and make a record of what became of the file."""
@@ -244,6 +259,10 @@ class LoadProbe(KernelProbe):
                 if one.rows is not None:
                     one.rows.forget_names()
         records: list[Record] = [self._run_counts(file, now)]
+        if file.counting:
+            counts = sorted(file.line_counts().items())
+            lines = tuple(LineCount(line=line, runs=runs) for line, runs in counts)
+            records.append(LineCounts(time=now, rows=lines, generation=file.generation))
         for one in self._maps.values():
             if one.rows is not None and (reading := self._map(one, now)) is not None:
                 records.append(reading)
@@ -403,6 +422,15 @@ class LoadProbe(KernelProbe):
         self._loaded_file = file
         self._report(file, tried)
         self._news.append(self.state(time.time()))
+
+    def count_lines(self, on: bool) -> None:
+        """Count how often each line runs from now on, or no more; the programs are loaded again for that."""
+        with self._refusing():
+            file = self._file()
+            tried = self._counted_on(file, partial(file.count_lines, on))
+            if not tried.ok:
+                raise SourceError(printable(tried.error), printable(tried.remedy))
+            self._report(file, tried)
 
     def _file(self) -> LoadedFile:
         if self._loaded_file is None:

@@ -23,6 +23,11 @@ class LoadEdits(ABC):
         with self._editing() as probe:
             probe.open_file(Path(path))
 
+    def count_lines(self, on: bool) -> None:
+        """Count how often each line runs, from now on, or no more."""
+        with self._editing() as probe:
+            probe.count_lines(on)
+
     def write_map(self, name: str, key: str, value: str, field: str = "") -> None:
         """Set a key of a map, or one *field* of its value, to what was typed."""
         with self._editing() as probe:

@@ -116,7 +116,7 @@ class TracePane(LogPane[Trace]):
         '"Hello World!" at each execve, as the first lesson in eBPF does. These lines are one row, which says how many '
         "there are and of which tasks; Enter shows each, z folds them again. Those of another ebpftop are not shown. "
         "Lines of other programs stand out, and BY says which BPF program printed them; TASK is whatever ran just "
-        "then.\n"
+        "then. With a C file loaded, these are the lines of its programs alone.\n"
         "It reads an instance of its own, so that no other reader of trace_pipe loses a line."
     )
     marks = (
@@ -133,6 +133,11 @@ class TracePane(LogPane[Trace]):
         Binding("z", "fold", "Fold", tooltip="Show each of our own lines, and fold them again", id="trace.fold")
     ]
     model: TraceLog
+
+    def none_yet(self) -> str:
+        if self.source.live and "load" in self.source.probes:  # then nothing of ours prints
+            return "The programs of the file have printed no line."
+        return super().none_yet()
 
     def columns_shown(self) -> Sequence[Column[Any]]:
         def cell(key: str, plain: Callable[[Trace, float], Cell]) -> Callable[[Trace, float], Cell]:
