@@ -21,6 +21,9 @@ from ebpftop.sources.history import HistorySource
 START = 1_795_352_400.0
 SECOND_NS = 1_000_000_000
 
+EVERY_CHANNEL = tuple(name for name in registry().channels if name != "load")
+"""All that a source may have but a C file, whose screen opens by itself."""
+
 
 class FakeSource:
     """Yields the batches that it is given; remembers what it was asked to do."""

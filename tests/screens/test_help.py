@@ -11,7 +11,6 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 
 from ebpftop.models.overview import KINDS_OF_LOSS
-from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.registry import panes
@@ -22,7 +21,7 @@ from ebpftop.ui.widgets.manual import Entry, ManualView, Section
 from ebpftop.ui.words import SIGNS, STATES
 
 from .conftest import Look, pane, settle, until
-from .scene import FakeSource, minute
+from .scene import EVERY_CHANNEL, FakeSource, minute
 from .syscall_scene import minute_of_calls
 
 KINDS = panes().classes
@@ -36,7 +35,7 @@ async def helped(
     *keys: str, source: FakeSource | None = None, size: tuple[int, int] = (80, 24)
 ) -> AsyncIterator[tuple[Pilot[int], EbpftopApp, ManualView]]:
     """Yield the help, opened by the last of *keys*."""
-    source = source or FakeSource(minute(), probes=registry().channels)
+    source = source or FakeSource(minute(), probes=EVERY_CHANNEL)
     app = EbpftopApp(source)
     async with app.run_test(size=size) as pilot:
         await settle(pilot, source)
@@ -99,7 +98,7 @@ async def test_before_the_sheets_are_made_the_help_explains_them_too(monkeypatch
     async with helped("question_mark") as (_, _app, manual):
         usual = manual._sections
     monkeypatch.setattr("ebpftop.ui.app._PREPARE_AFTER_S", 1e6)
-    source = FakeSource(minute(), probes=registry().channels)
+    source = FakeSource(minute(), probes=EVERY_CHANNEL)
     app = EbpftopApp(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, source)
@@ -118,7 +117,7 @@ async def test_each_kind_of_loss_says_what_is_missing_and_what_helps() -> None:
 
 @pytest.mark.parametrize("probe", KINDS)
 async def test_each_sign_in_the_rows_is_explained(probe: str) -> None:
-    source = FakeSource([*minute(), *minute_of_calls()], probes=registry().channels)
+    source = FakeSource([*minute(), *minute_of_calls()], probes=EVERY_CHANNEL)
     async with helped("question_mark", source=source, size=(200, 50)) as (_, app, _manual):
         own = pane(app, probe)
         known = "".join(mark.sign for mark in (*own.marks, *SIGNS, *STATES))

@@ -13,12 +13,11 @@ from ebpftop.core.source import Batch
 from ebpftop.lifecycle.attended import AttendedCommand
 from ebpftop.lifecycle.started import StartedCommand
 from ebpftop.models.output import Output
-from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.output import OutputPane
 from ebpftop.ui.screens.leaving import LeaveScreen
 from tests.screens.conftest import Look, pane, settle, until
-from tests.screens.scene import START, FakeSource, batch, minute
+from tests.screens.scene import EVERY_CHANNEL, START, FakeSource, batch, minute
 
 ON = Probe(time=START, probe="output", state="on", via="a terminal of its own", reason=None)
 
@@ -68,7 +67,7 @@ class Started:
 
 
 def of_a_run(*batches: Batch) -> FakeSource:
-    return FakeSource(batches, probes=registry().channels)
+    return FakeSource(batches, probes=EVERY_CHANNEL)
 
 
 @pytest.mark.parametrize("size", [(120, 35), (60, 15)], ids=["120x35", "60x15"])

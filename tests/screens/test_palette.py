@@ -17,7 +17,6 @@ from textual.binding import Binding
 from textual.command import Hits
 from textual.widgets import OptionList
 
-from ebpftop.probes.registry import registry
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.registry import panes
 from ebpftop.ui.screens.help import HelpScreen
@@ -29,7 +28,7 @@ from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
 
 from .conftest import settle, until
-from .scene import FakeSource, Remembered, minute
+from .scene import EVERY_CHANNEL, FakeSource, Remembered, minute
 from .test_no_markup import HOSTILE
 from .typed import settled
 
@@ -175,7 +174,7 @@ async def test_what_is_typed_behind_enter_goes_to_the_screen_that_it_leads_to() 
 
 
 async def test_it_offers_every_action_that_has_a_key_with_that_key_and_each_title_once() -> None:
-    source = FakeSource(minute(), probes=registry().channels)
+    source = FakeSource(minute(), probes=EVERY_CHANNEL)
     app = EbpftopApp(source)
     async with app.run_test(size=(120, 35)) as pilot:
         await settle(pilot, source)
