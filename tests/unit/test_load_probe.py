@@ -323,6 +323,18 @@ def test_lines_are_counted_while_that_is_asked_for(file: FakeFile) -> None:
     assert not of(LineCounts, probe.read_counters(3.0))
 
 
+def test_a_hint_that_means_nothing_is_said_of_its_line(file: FakeFile) -> None:
+    source = "// ebpftop: show counts.key=usr\n// ebpftop: show each=log2 cuonts.key=uid\n"
+    shows = {"counts.key": "usr", "each": "log2", "cuonts.key": "uid"}
+    file.next = file.loading_of(1, source=source, shows=shows, maps=("counts", "each"))
+    (loaded,) = of(Loaded, started(file).read_events(0.0))
+    assert loaded.state == "on"
+    assert [(one.line, one.severity, one.message) for one in loaded.diagnostics] == [
+        (1, "warning", "show counts.key=usr: usr is not a meaning"),
+        (2, "warning", "show cuonts.key=uid: there is no map cuonts"),
+    ]
+
+
 def test_edits_are_bytes_as_the_types_have_them(file: FakeFile) -> None:
     probe = started(file)
     probe.write_map("counts", "uid=1000 failed=1", "42")

@@ -14,7 +14,7 @@ from ebpftop.core.escape import escape, printable
 from ebpftop.core.load_records import Code, CodeLine, Diagnostic, Loaded, LoadedMap, LoadedProgram, Register
 from ebpftop.kernel.bpf_names import map_type, program_type
 from ebpftop.kernel.bpf_programs import program_id
-from ebpftop.kernel.load import server
+from ebpftop.kernel.load import meanings, server
 from ebpftop.kernel.load.built import CodeRequest, ShownCode
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState
 from ebpftop.kernel.load.map_layouts import MapLayout
@@ -154,6 +154,7 @@ def _safe(line: CodeLine) -> CodeLine:
 def diagnostics(tried: Loading, name: str) -> Iterable[Diagnostic]:
     """Yield what is wrong with what was *tried*, first what is said of a line."""
     log = lines_of(tried.output)
+    yield from _of_hints(tried)
     if tried.stage == "clang" or (tried.ok and tried.output):
         found = [_at_columns(one, tried.source) for one in of_compiler(tried.output, tried.source.split("\n"), name)]
         yield from found
@@ -174,6 +175,28 @@ def diagnostics(tried: Loading, name: str) -> Iterable[Diagnostic]:
             )
     for slot, reason in tried.slot_errors.items():
         yield Diagnostic(stage="attach", severity="warning", message=printable(f"{slot} stays empty: {reason}"))
+
+
+def _of_hints(tried: Loading) -> Iterator[Diagnostic]:
+    """Yield which hints mean nothing: a slip of the pen would go unnoticed."""
+    for place, word in tried.shows.items():
+        name = place.partition(".")[0]
+        known = meanings.WORDS if "." in place else meanings.STEPS
+        message = suggestion = ""
+        if word not in known:
+            message, suggestion = f"{word} is not a meaning", f"one of {', '.join(known)}"
+        elif tried.ok and name not in tried.maps:
+            message, suggestion = f"there is no map {name}", f"the file has {', '.join(tried.maps) or 'none'}"
+        if message:
+            lines = tried.source.split("\n")
+            found = (at for at, line in enumerate(lines, 1) if f"{place}={word}" in line and "ebpftop:" in line)
+            yield Diagnostic(
+                stage="source",
+                severity="warning",
+                line=next(found, None),
+                message=f"show {place}={word}: {message}",
+                suggestion=suggestion,
+            )
 
 
 def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:

@@ -22,6 +22,9 @@ NONE: Final = "number"
 WORDS: Final = (*(word for word in get_args(Meaning) if word), STRING, NONE)
 """All that a hint may say."""
 
+STEPS: Final = ("log2", "linear", "table")
+"""What a hint may say of a whole map: how it is a histogram, or that it is none."""
+
 _NUMBERS = frozenset(("int", "uint"))
 _IP4_SIZE, _IP6_SIZE, _MAC_SIZE = 4, 16, 6
 
