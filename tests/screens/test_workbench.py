@@ -160,6 +160,18 @@ async def test_a_line_and_its_instructions_move_together() -> None:
         assert bench.source.line_at_cursor() == 14
 
 
+async def test_what_was_counted_of_lines_goes_with_what_counted_it() -> None:
+    from msgspec.structs import replace
+
+    source = with_load(scene.counter(with_lines=True))
+    async with working(source) as (pilot, app):
+        await pilot.press("j", "j", "j", "j")
+        assert "line 11 ran 3.0/s" in shown(app)
+        source.give(batch("load", 61, replace(scene.LOADED, time=START + 61, generation=2)))
+        await until(pilot, lambda: "line 11 ran" not in shown(app))
+        assert "●" not in shown(app)
+
+
 async def test_the_bytecode_can_be_that_of_the_processor() -> None:
     async with working(with_load(scene.counter())) as (pilot, app):
         await pilot.press("tab")
@@ -196,6 +208,18 @@ async def test_enter_explains_a_line() -> None:
         await pilot.press("j", "j", "j", "j", "enter")
         await until(pilot, lambda: isinstance(app.screen, SheetScreen))
         assert "call bpf_map_lookup_elem" in shown(app)
+
+
+async def test_the_first_line_of_a_program_says_where_it_is_attached_and_why_not_elsewhere() -> None:
+    from msgspec.structs import replace
+
+    attempts = probe_state("load", "on").attempts
+    loaded = replace(scene.LOADED, programs=(replace(scene.HELLO, attempts=attempts),))
+    async with working(with_load([batch("load", 2, loaded), batch("load", 3, scene.runs(3, "hello"))])) as (pilot, app):
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        for words in ("raw_tracepoint:sys_enter  raw tracepoint", "kprobes are not in this kernel", "asked for"):
+            assert words in shown(app)
 
 
 # Maps and output.

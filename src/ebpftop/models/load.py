@@ -151,6 +151,8 @@ class LoadModel:
 
     def _load(self, record: Loaded) -> None:
         self.latest = record
+        if record.state == "on" and record.generation != self.lines.generation:
+            self.lines = LineUse()  # its lines are others, or are not counted any more
         names = {one.name for one in record.programs}
         self.usage = {name: usage for name, usage in self.usage.items() if name in names}
         self.codes = {name: code for name, code in self.codes.items() if name in names}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from ebpftop.core.format import brief, counted
-from ebpftop.core.load_records import BpfEvent, Diagnostic
+from ebpftop.core.format import MARKS, brief, counted, nanoseconds, size
+from ebpftop.core.load_records import BpfEvent, Diagnostic, LoadedProgram
 from ebpftop.core.trace_records import Trace
 from ebpftop.models.load import LoadModel
 from ebpftop.models.load_code import CodeRow
@@ -14,6 +14,7 @@ from ebpftop.models.load_fields import Leaf
 from ebpftop.models.load_histograms import Bucket
 from ebpftop.models.load_maps import Entry, MapTable
 from ebpftop.models.load_values import typed, worded
+from ebpftop.models.programs import Rates
 from ebpftop.models.subject import Subject, subject_of_event
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.panes.load_output import event_text
@@ -24,14 +25,25 @@ _MOST = 200
 
 
 def line_details(
-    model: LoadModel, number: int, text: str, words: Sequence[tuple[str, str]], code: Sequence[CodeRow]
+    model: LoadModel,
+    number: int,
+    text: str,
+    words: Sequence[tuple[str, str]],
+    code: Sequence[CodeRow],
+    program: str = "",
 ) -> Details:
-    """Return what is known of a line of the source: what it calls, how often it ran, what became of it."""
+    """Return what is known of a line of the source: what it calls, how often it ran, what became of it.
+
+    *program* is the name of the one that begins there.
+    """
 
     def sheet() -> Sheet:
         page = Sheet()
         page.heading(f"Line {number}")
         page.line((text.strip(), "bold"))
+        for begun in model.programs:
+            if begun.name == program:
+                _program(page, begun, model.rates_of(program))
         rate, total = model.lines.rates.get(number), model.lines.totals.get(number)
         if total is not None:
             page.fact("ran", f"{total:,} times", "bold", f"{brief(rate)}/s" if rate else "")
@@ -51,6 +63,29 @@ def line_details(
         return page
 
     return Details(f"Line {number}", sheet, copies=text.strip(), copies_what="Line")
+
+
+def _program(page: Sheet, program: LoadedProgram, rates: Rates | None) -> None:
+    """Say what became of a program: where it is attached, and why not elsewhere."""
+    page.heading(f"Program {program.name}")
+    page.fact("type", program.type, note="" if program.id is None else f"id {program.id}, tag {program.tag}")
+    page.fact("asked for", program.event or "a tail call only")
+    page.fact("attached to", ", ".join(program.attached), "bold", program.via or "")
+    page.fact("not attached" if program.id is not None else "not loaded", program.reason, "$error")
+    page.fact("helps", program.remedy)
+    if rates is not None:
+        each = "" if rates.ns_per_run is None else f"{nanoseconds(rates.ns_per_run)} each"
+        page.fact("runs", f"{brief(rates.runs)}/s" if rates.runs > 0 else "0/s", "bold", each)
+    walked = "" if program.verified_insns is None else f"the verifier walked {program.verified_insns:,}"
+    page.fact("instructions", program.insns or None, note=walked)
+    page.fact("native code", size(program.jited_bytes) if program.jited_bytes else None)
+    page.fact("loaded in", nanoseconds(program.load_s * 1e9) if program.load_s else None)
+    if program.attempts:
+        page.heading("Attach options")
+    for attempt in program.attempts:
+        look = {"on": "$success", "failed": "$error"}.get(attempt.state, "$dim")
+        page.line((f"{MARKS[attempt.state]} ", look), (attempt.via, "bold"))
+        page.line((f"  {attempt.explanation}", "$dim"))
 
 
 def insn_details(row: CodeRow, words: Sequence[tuple[str, str]], line: str) -> Details:

@@ -88,6 +88,13 @@ class SourceLines(TableView[SourceRow]):
         rate = None if row.part else self._rate(row.number)
         return () if rate is None else (Span(brief(rate), "good" if rate > 0 else "dim"),)
 
+    def show_rates(self, are_known: bool) -> None:
+        """Have room for how often lines ran, or not."""
+        empty = self.empty - {"rate"} if are_known else self.empty | {"rate"}
+        if empty != self.empty:
+            self.empty = empty
+            self.rearrange()
+
     def line_at_cursor(self) -> int | None:
         """Return the number of the line under the cursor, or of that which the row there is about."""
         row = self.selected()

@@ -195,6 +195,7 @@ class BenchLists(BenchScreen):
         rows = rows_of(latest, width) if latest is not None else []
         functions = [one.name for one in model.programs]
         self.functions = {**function_lines([] if latest is None else latest.source, functions)}
+        self.source.show_rates(bool(model.lines.rates))
         self.source.show_rows(rows)
         begun = None if latest is None else (latest.path, latest.saved, latest.state)
         if rows and begun != self._begun:

@@ -139,7 +139,9 @@ class WorkbenchScreen(EditBench):
     def details_of(self, row: Any) -> Details:
         model = self.loaded_file
         if isinstance(row, SourceRow):
-            return line_details(model, row.number, row.text, explained(row.text, model), self.code_shown)
+            begins = next((name for name, lines in self.functions.items() if lines.start == row.number), "")
+            words = explained(row.text, model)
+            return line_details(model, row.number, row.text, words, self.code_shown, begins)
         if isinstance(row, CodeRow):
             running = model.running
             line = running[row.line - 1] if row.line is not None and 0 < row.line <= len(running) else ""
