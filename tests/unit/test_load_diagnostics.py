@@ -64,7 +64,7 @@ VERIFIER: Mapping[str, tuple[int | None, str]] = {
     "beyond_value": (11, "A value of the map has 64 bytes; this accesses"),
     "bound_lost": (10, "The value in r2 is a size that may be negative,"),
     "call_to_nowhere": (None, "A function of the program does not end with a"),
-    "called_static": (None, "A function of the program does not end with a"),
+    "called_static": (6, "A function of the program does not end with a"),
     "clang_global": (4, "This uses a global or static variable, or a text"),
     "clang_key_by_value": (5, "counter_table.lookup needs the address of memory"),
     "clang_pragma_unroll": (4, "Too many branches follow one another: the verifier"),

@@ -29,7 +29,6 @@ _SIMPLE = re.compile(
     r"(?!return\b|if\b|for\b|while\b|else\b|switch\b|do\b)(?:[^;{}=]*[^;{}=!<>]=[^=;{}][^;{}]*|[^;{}=]+);$"
 )
 _NUMBERS = ("inv", "invP", "scalar")
-_LOOP = re.compile(r"(?:for|while)\s*\(|do\s*\{")
 _DECLARATION = re.compile(
     r"(?:const |unsigned |struct |enum |static )*[A-Za-z_]\w*(?: +\**|\*+ *)[A-Za-z_]\w*\s*(?:=|\[|;)"
 )
@@ -91,8 +90,8 @@ def of_verifier(
     if typed := _TYPE_IN_MESSAGE.search(message):
         registers[f"r{typed[1]}"] = _named_type(registers.get(f"r{typed[1]}", ""), typed[2])
     line = _line(read, message, lines or {}, len(source))
-    if line is None and known is not None and known[0].is_about_loops:
-        line = _only_loop(source)
+    if line is None and known is not None:
+        line = known[0].place(source)
     column = None
     made = _maker(read, message)
     if known is None:
@@ -159,12 +158,6 @@ def _line(read: VerifierLog, message: str, given: Mapping[int, int], count: int)
         if step.line is not None and 0 < step.line <= count:
             return step.line
     return None
-
-
-def _only_loop(source: Sequence[str]) -> int | None:
-    """Return the line of the loop in the file, if there is one only."""
-    loops = [at for at, text in enumerate(source, 1) if _LOOP.match(text.strip())]
-    return loops[0] if len(loops) == 1 else None
 
 
 def _line_at(given: Mapping[int, int], number: int) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from ebpftop.models.source_places import called_function, only_loop
 from ebpftop.models.verifier_explanation import NUMBER, REGISTER, Explanation, explain
 from ebpftop.models.verifier_memory_words import MEMORY
 
@@ -19,20 +20,20 @@ _PROGRAM: tuple[Explanation, ...] = (
         r"infinite loop detected at insn (?P<insn>\d+)",
         "This loop never ends: it comes back with nothing changed.",
         "count in the loop, and end it: for (int i = 0; i < 16; i++)",
-        loops=True,
+        place=only_loop,
     ),
     explain(
         r"back-edge from insn (?P<insn>\d+) to \d+",
         "This is a loop, and this kernel (or this user) allows none that is not unrolled.",
         "#pragma unroll before a loop of a constant number of rounds",
-        loops=True,
+        place=only_loop,
     ),
     explain(
         r"(?:BPF program is too large\. Processed (?P<count>\d+) insn)",
         "The verifier walked a million instructions and was not at the end: every round of a loop and both sides of "
         "every branch count.",
         "fewer rounds, fewer branches within a loop; split it in two programs with a tail call",
-        loops=True,
+        place=only_loop,
     ),
     explain(
         r"The sequence of (?P<count>\d+) jumps is too complex",
@@ -40,7 +41,7 @@ _PROGRAM: tuple[Explanation, ...] = (
         "loop "
         "without a limit makes ever more of them.",
         "give the loop a constant limit: for (u32 i = 0; i < 16 && i < n; i++)",
-        loops=True,
+        place=only_loop,
     ),
     explain(
         r"jump out of range from insn (?P<insn>\d+) to (?P<to>-?\d+)|call to invalid destination|invalid call insn",
@@ -59,6 +60,7 @@ _PROGRAM: tuple[Explanation, ...] = (
         "function "
         "alone, so a function that is called and not inlined is missing.",
         "return on every path; make functions that are called static inline (or __always_inline)",
+        place=called_function,
     ),
     explain(
         r"(?:recursive call|the call stack of \d+ frames is too deep)",

@@ -1,0 +1,59 @@
+"""What this kernel's verifier says about bad programs is explained, at the line that is at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ebpftop.kernel.load.server import LoadServer
+from ebpftop.models.load_diagnostics import of_verifier
+from tests.kernel.loading_support import File, needs_root, needs_tracefs
+
+pytestmark = [needs_root, needs_tracefs, pytest.mark.guest]
+
+PROGRAMS = Path(__file__).parents[1] / "unit/load_logs"
+ATTACH = "\n// ebpftop: attach hello=raw_tracepoint:sched_process_exec\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LoadServer]:
+    made = LoadServer()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "meaning"),
+    [
+        ("null_value", 11, "n may be NULL: there is no such key"),
+        ("null_after_branch", 10, "n may be NULL: there is no such key"),
+        ("reserve_unchecked", 8, "e may be NULL: the buffer is full"),
+        ("reserve_without_submit", None, "What was reserved or taken (ring.ringbuf_reserve on line 7)"),
+        ("unbounded_size", 10, "is a size that may be negative"),
+        ("beyond_value", 11, "A value of the map has 64 bytes"),
+        ("index_unbounded", 12, "An index has no upper limit"),
+        ("not_a_pointer", 8, "is a number to the verifier"),
+        ("endless_loop", 3, "This loop never ends"),
+        ("wrong_map_kind", 4, "A tail call goes through a BPF_PROG_ARRAY"),
+        ("perf_submit_without_ctx", 5, "has to be the ctx"),
+        ("ctx_offset", 2, "Offset 160 of the context"),
+    ],
+)
+def test_a_refusal_is_explained(
+    tmp_path: Path, server: LoadServer, program: str, line: int | None, meaning: str
+) -> None:
+    file = File(tmp_path, server)
+    text = (PROGRAMS / f"{program}.c").read_text()
+    loading = file.load(text + ATTACH)
+    file.file.close()
+    assert (loading.ok, loading.stage) == (False, "verifier")
+    (state,) = loading.programs
+    lines = {one.insn: one.line for one in state.lines if one.file == "hello.c"}
+    found = of_verifier("hello", state.log, text.split("\n"), "hello.c", lines=lines)
+    assert meaning in found.meaning, found
+    assert found.suggestion
+    assert found.line == line or line is None
+    assert found.path
+    assert found.registers
