@@ -18,7 +18,7 @@ _TRIPLES: Mapping[str, tuple[str, bytes]] = {
     "x86_64": ("X86", b"x86_64-linux-gnu"),
     "aarch64": ("AArch64", b"aarch64-linux-gnu"),
 }
-_HEX, _INTEL = 2, 4  # LLVMDisassembler_Option_PrintImmHex, _AsmPrinterVariant
+_INTEL = 4  # LLVMDisassembler_Option_AsmPrinterVariant
 _LIBRARY = re.compile(r"\S*/libLLVM\S*\.so\S*$", re.MULTILINE)
 _ADDRESS = re.compile(r"-\d{10,}")  # of the kernel, as a signed number
 _U64 = (1 << 64) - 1
@@ -106,7 +106,7 @@ def native(
     if not context:
         raise NoDisassembler(f"LLVM does not know {machine}")
     try:
-        llvm.LLVMSetDisasmOptions(context, _HEX | (_INTEL if target == "X86" else 0))
+        llvm.LLVMSetDisasmOptions(context, _INTEL if target == "X86" else 0)
         return _instructions(llvm, context, code, address)
     finally:
         llvm.LLVMDisasmDispose(context)
