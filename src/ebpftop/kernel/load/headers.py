@@ -28,6 +28,7 @@ _TAGGED = re.compile(r"\b(struct|union|enum)\s+(\w+)")
 _KINDS = {"struct": (Kind.STRUCT,), "union": (Kind.UNION,), "enum": (Kind.ENUM, Kind.ENUM64)}
 _TRACEPOINTS = re.compile(r"\bTRACEPOINT_PROBE\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)|\btracepoint__(\w+?)__(\w+)")
 _FIELD = re.compile(r"^\s*field:(.*?);", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"__attribute__\s*\(\(\s*(\w+)")
 
 _BCC_USES = "struct pt_regs; roundup_pow_of_two"
 """What BCC's own macros use."""
@@ -83,7 +84,9 @@ def headers_for(
     everything = f"{code}\n{fields}\n{_BCC_USES}"
     of_source = defined(code).all
     after = of_source | bcc.helpers
-    macros = header_macros.needed(words(everything), of_source | bcc.uapi | _constants(everything, kernel))
+    # A macro of the kernel, as noinline, cannot stand in an attribute, where it is the word of the compiler.
+    known = of_source | bcc.uapi | _constants(everything, kernel) | frozenset(_ATTRIBUTE.findall(code))
+    macros = header_macros.needed(words(everything), known)
     everything += "\n" + "\n".join(macros.values())
     declarations = Declarations(kernel, words(everything), _BASE_NAMES | bcc.uapi, after | macros.keys())
     elsewhere = after | bcc.uapi | _BASE_NAMES
