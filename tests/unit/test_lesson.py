@@ -28,6 +28,7 @@ from ebpftop.core.trace_records import PrintingProgram, Trace
 from ebpftop.models.exercises import EXERCISES, LESSONS, of_lesson
 from ebpftop.models.lesson import Lesson, summary
 from ebpftop.models.lesson_source import functions, lesson_of
+from ebpftop.models.load import LoadModel
 
 CHECKOUT = Path(__file__).parents[2]
 LESSON_FILES = CHECKOUT / "bpf" / "lesson"
@@ -94,7 +95,8 @@ def event(uid: int, message: str, map: str = "output") -> BpfEvent:
 def verdict(name: str, *records: Record) -> str:
     """What the check of an exercise says of *records*: as text, after "done: " or "not yet: "."""
     lesson = Lesson()
-    lesson.feed(Batch("load", NOW, records))
+    for record in records:
+        lesson.add(record)
     found = next(task.verdict for task in lesson.tasks if task.exercise.name == name)
     return f"{'done' if found.is_done else 'not yet'}: {found.because}"
 
@@ -112,16 +114,23 @@ def test_each_exercise_has_a_solution_of_its_lesson() -> None:
 
 def test_a_file_that_is_no_lesson_has_no_exercises() -> None:
     lesson = Lesson()
-    lesson.feed(Batch("load", NOW, (loaded("int hello(void *ctx) { return 0; }"),)))
+    lesson.add(loaded("int hello(void *ctx) { return 0; }"))
     assert (lesson.row, lesson.tasks) == (None, ())
 
 
-def test_records_of_other_probes_are_not_of_the_file() -> None:
-    lesson = Lesson()
-    lesson.feed(Batch("load", NOW, (loaded(lesson_file(1)),)))
-    lesson.feed(Batch("trace", NOW, (line("Hello 812", 812),)))
-    assert not lesson.tasks[0].verdict.is_done
-    assert summary(lesson.tasks) == "0 of 2 done"
+def test_lines_of_programs_of_others_are_not_of_the_file() -> None:
+    model = LoadModel()
+    model.feed(Batch("trace", NOW, (line("Hello 812", program="hello_of_ben"),)))
+    model.feed(Batch("load", NOW, (loaded(lesson_file(1)),)))
+    assert "no line yet" in model.lesson.tasks[0].verdict.because
+    assert summary(model.lesson.tasks) == "0 of 2 done"
+
+
+def test_a_line_that_came_before_it_was_known_what_is_loaded_counts() -> None:
+    model = LoadModel()
+    model.feed(Batch("trace", NOW, (line("Hello 812"),)))
+    model.feed(Batch("load", NOW, (loaded(solution("who")),)))
+    assert model.lesson.tasks[0].verdict.is_done
 
 
 @pytest.mark.parametrize(

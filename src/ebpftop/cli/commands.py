@@ -95,6 +95,25 @@ def load_options(command: argparse.ArgumentParser) -> None:
     add_when_actions(add_when(command, "ring the bell, show a notice, and mark the timeline"))
 
 
+def _lesson(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "lesson",
+        type=values.lesson,
+        nargs="?",
+        metavar="NUMBER",
+        help="1 hello, 2 counter, 3 buffer, 4 tail call; without it: a list",
+    )
+    command.add_argument("--replay", action="store_true", help="play a recording of it: no root, any machine")
+    command.add_argument(
+        "--reset", action="store_true", help="begin again; your edited copy is kept under another name"
+    )
+    command.add_argument(
+        "--folder", metavar="DIR", help="where your copies are; if not given, ~/.local/share/ebpftop/lessons"
+    )
+    command.add_argument("--speed", default="1", metavar="N", help="of --replay: 10 ten times as fast, max at once")
+    load_options(command)
+
+
 def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "cmd", nargs=argparse.REMAINDER, metavar="CMD", help="the command and its arguments; write -- before it"
@@ -207,6 +226,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "live": ("the screen (what `ebpftop` alone does)", _live),
     "run": ("start a command, and show or sum up what it and all that it starts do", _run),
     "load": ("a BPF program of your own: load a C file, show what it sees, and load it again when it is saved", _load),
+    "lesson": ("the first lesson in eBPF: four programs, each with its source, bytecode, maps and output", _lesson),
     "stream": ("records as JSON Lines on stdout, without a screen", _stream),
     "record": ("the same records into a file", _record),
     "replay": ("the screen, on a recording or on a pipe", _replay),

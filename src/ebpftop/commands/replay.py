@@ -44,10 +44,18 @@ def speed_of(args: argparse.Namespace) -> float:
         raise UsageError(f"{args.command}: --speed: {error}") from None
 
 
-def show(fd: int, name: str, speed: float, watches: list[Watch], settings: Settings | None = None) -> int:
+def show(
+    fd: int,
+    name: str,
+    speed: float,
+    watches: list[Watch],
+    settings: Settings | None = None,
+    *,
+    workbench: bool = False,
+) -> int:
     """Show the recording or stream *fd*, called *name*, at *speed*, with *watches*; return the exit status.
 
-    *fd* is now owned here.
+    *fd* is now owned here. *workbench*: begin with the file that was recorded.
     """
     if sys.platform == "linux":
         # Its author is unknown, so it is not read with root's rights.
@@ -61,7 +69,7 @@ def show(fd: int, name: str, speed: float, watches: list[Watch], settings: Setti
         return _show_pipe(fd, watches, settings)
     process.take_keys()
     source = ReplaySource(name, speed, fd)
-    return _show(source, source.damage, watches, settings)
+    return _show(source, source.damage, watches, settings, workbench=workbench)
 
 
 def need_terminal(memory_mib: int, instead: str = INSTEAD, *, keys: bool = True) -> None:
@@ -99,7 +107,14 @@ def _take_stdin() -> int:
     return stream
 
 
-def _show(source: Source, damage: ReadErrors, watches: list[Watch], settings: Settings | None = None) -> int:
+def _show(
+    source: Source,
+    damage: ReadErrors,
+    watches: list[Watch],
+    settings: Settings | None = None,
+    *,
+    workbench: bool = False,
+) -> int:
     process.terminal.ask_background()
     # Only now: a recording that cannot be read should not wait for the import of the screen.
     from ebpftop.ui.app import run as run_app
@@ -108,7 +123,12 @@ def _show(source: Source, damage: ReadErrors, watches: list[Watch], settings: Se
     stdio.draw_on_terminal()
     try:
         status = run_app(
-            source, notes=damage.notes, unread=damage.report, watch_options=WatchOptions(watches), settings=settings
+            source,
+            notes=damage.notes,
+            unread=damage.report,
+            watch_options=WatchOptions(watches),
+            settings=settings,
+            workbench=workbench,
         )
     finally:
         source.close()

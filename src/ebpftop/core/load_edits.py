@@ -30,3 +30,11 @@ class LineCounter(Protocol):
 
     def count_lines(self, on: bool) -> None:
         """Count how often each line runs, from now on, or no more."""
+
+
+@runtime_checkable
+class FileOpener(Protocol):
+    """A source that can run another file instead of the one that it runs."""
+
+    def open_file(self, path: str) -> None:
+        """Run the file *path* from now on. Slow; raises SourceError if it cannot be read, and then nothing changes."""

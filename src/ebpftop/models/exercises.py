@@ -12,10 +12,11 @@ from ebpftop.models.lesson_evidence import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """An exercise of lesson *lesson*: its name, what is to be done, how one begins, and what says that it is done."""
+    """An exercise of lesson *lesson*: its name, and in a few words; what is to be done; how to begin; its check."""
 
     lesson: int
     name: str
+    title: str
     task: str
     hint: str
     check: Callable[[Evidence], Verdict]
@@ -23,15 +24,22 @@ class Exercise:
 
 @dataclass(frozen=True, slots=True)
 class LessonRow:
-    """A lesson: its number, its name, and what it is about. Its file in bpf/lesson is `file`."""
+    """A lesson: its number, its name, what it is about, and the file in bpf/ that is its program, grown up."""
 
     number: int
     name: str
     about: str
+    grown_up: str
 
     @property
     def file(self) -> str:
+        """Its file in bpf/lesson."""
         return f"{self.number}-{self.name}.c"
+
+    @property
+    def recording(self) -> str:
+        """The recording of it that ships with ebpftop."""
+        return f"{self.number}-{self.name}.jsonl.zst"
 
     @property
     def text(self) -> str:
@@ -40,16 +48,17 @@ class LessonRow:
 
 
 LESSONS = (
-    LessonRow(1, "hello", "a program that prints a line at each execve"),
-    LessonRow(2, "counter", "a hash map that counts for each user"),
-    LessonRow(3, "buffer", "a perf buffer that carries a struct for each event"),
-    LessonRow(4, "tail-call", "a program that hands over to others through a table"),
+    LessonRow(1, "hello", "a program that prints a line at each execve", "trace.c"),
+    LessonRow(2, "counter", "a hash map that counts for each user", "users.c"),
+    LessonRow(3, "buffer", "a perf buffer that carries a struct for each event", "execs.c"),
+    LessonRow(4, "tail-call", "a program that hands over to others through a table", "syscalls.c"),
 )
 
 EXERCISES = (
     Exercise(
         1,
         "who",
+        "Say who: print the pid too",
         "Say who: let the line have the pid of the process.",
         "bpf_get_current_pid_tgid() >> 32 is the pid, and %d in the text of bpf_trace_printk prints a number.",
         checks.says_who,
@@ -57,6 +66,7 @@ EXERCISES = (
     Exercise(
         1,
         "inline",
+        "A function of your own, inlined",
         "Move the line that prints into a function of its own. Mark it __attribute__((noinline)) first, and read why "
         "it does not load; then let it be inlined.",
         "Write static inline int greet(void) {..} before hello. BCC loads each program by itself, so a program cannot "
@@ -66,6 +76,7 @@ EXERCISES = (
     Exercise(
         2,
         "failed",
+        "Count failures apart: key {uid, failed}",
         "Count failures apart: let the key be a struct of uid and failed.",
         "What failed is known when the call returns: TRACEPOINT_PROBE(syscalls, sys_exit_execve) {..} instead of "
         "hello, where args->ret is below 0. Then try /no/such/program.",
@@ -74,6 +85,7 @@ EXERCISES = (
     Exercise(
         3,
         "config",
+        "Another message for each uid, by a map",
         "Send another message for each uid: look it up in a map that you write on the screen.",
         "struct text { char text[16]; }; BPF_HASH(config, u32, struct text); Look up data.uid, and if a text is there, "
         "copy it: bpf_probe_read_kernel(&data.message, sizeof(data.message), found->text).",
@@ -82,6 +94,7 @@ EXERCISES = (
     Exercise(
         3,
         "ring",
+        "A ring that drops, and counts it",
         "Use a ring buffer that is too small, and count the events that it has no room for.",
         "BPF_RINGBUF_OUTPUT(output, 1) has one page. output.ringbuf_output(&data, sizeof(data), 0) does not return 0 "
         "if there is no room. To fill it: seq 5000 | xargs -n 1 -P 8 true",
@@ -90,6 +103,7 @@ EXERCISES = (
     Exercise(
         4,
         "openat",
+        "A program for openat, in its slot",
         "Write a program for openat that prints, and put it into the slot of that call.",
         "// ebpftop: slot syscalls[openat]=hello_openat, or Enter on the slot. By its name, since numbers differ: "
         "openat is 257 on x86-64 and 56 on arm64.",
@@ -98,6 +112,7 @@ EXERCISES = (
     Exercise(
         4,
         "chain",
+        "A chain of tail calls, until the kernel ends it",
         "Let a program in a slot call itself, and count in an array how many tail calls follow each other.",
         "BPF_PROG_ARRAY(chain, 1) has the program, BPF_PERCPU_ARRAY(depth, u64, 2) the count: hello sets the first to "
         "0, each run adds 1, and what is behind chain.call(ctx, 0) runs only if the call was not made: copy it there.",

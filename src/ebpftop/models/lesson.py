@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ebpftop.core.snapshot import EventCounts
-from ebpftop.core.source import Batch
+from ebpftop.core.records import Record
 from ebpftop.models.exercise_checks import Verdict
 from ebpftop.models.exercises import LESSONS, Exercise, LessonRow, of_lesson
 from ebpftop.models.lesson_evidence import Evidence
 from ebpftop.models.lesson_source import lesson_of
-
-PROBE = "load"
 
 
 class Task(NamedTuple):
@@ -34,14 +31,10 @@ class Lesson:
         """Grows with each record that may change a verdict."""
         self._checked: tuple[int, tuple[Task, ...]] = (-1, ())
 
-    def begin_after(self, before: EventCounts) -> None:
-        """Nothing is counted here."""
-
-    def feed(self, batch: Batch) -> None:
-        """Add the records of the file; those of other probes change nothing."""
-        if batch.probe == PROBE and batch.records:
-            self.evidence.feed(batch.records)
-            self.version += 1
+    def add(self, record: Record) -> None:
+        """Add a record of the file, or a line that one of its programs printed."""
+        self.evidence.add(record)
+        self.version += 1
 
     @property
     def row(self) -> LessonRow | None:

@@ -24,28 +24,23 @@ class Evidence:
         self.lines: deque[Trace] = deque(maxlen=KEPT)
         self.events: dict[str, deque[BpfEvent]] = {}
         self.readings: dict[str, MapReading] = {}
-        self.before: dict[str, MapReading] = {}
-        """The reading of each map before its last one."""
         self.runs = 0
         """How often all programs of the file ran; 0 if that is not counted."""
 
-    def feed(self, records: Iterable[Record]) -> None:
-        """Add records; those of other probes change nothing."""
-        for record in records:
-            if isinstance(record, MapReading):
-                if record.map in self.readings:
-                    self.before[record.map] = self.readings[record.map]
-                self.readings[record.map] = record
-            elif isinstance(record, BpfEvent):
-                self.events.setdefault(record.map, deque(maxlen=KEPT)).append(record)
-            elif isinstance(record, Trace):
-                self.lines.append(record)
-            elif isinstance(record, ProgramRuns):
-                self.runs = sum(row.runs for row in record.rows) if record.counted else 0
-            elif isinstance(record, Code):
-                self.code[record.program] = record
-            elif isinstance(record, Loaded) and record.state != "compiling":
-                self._load(record)
+    def add(self, record: Record) -> None:
+        """Add a record of the file, or a line that one of its programs printed; others change nothing."""
+        if isinstance(record, MapReading):
+            self.readings[record.map] = record
+        elif isinstance(record, BpfEvent):
+            self.events.setdefault(record.map, deque(maxlen=KEPT)).append(record)
+        elif isinstance(record, Trace):
+            self.lines.append(record)
+        elif isinstance(record, ProgramRuns):
+            self.runs = sum(row.runs for row in record.rows) if record.counted else 0
+        elif isinstance(record, Code):
+            self.code[record.program] = record
+        elif isinstance(record, Loaded) and record.state != "compiling":
+            self._load(record)
 
     def _load(self, loaded: Loaded) -> None:
         known = self.loaded
@@ -58,9 +53,8 @@ class Evidence:
         names = {program.name for program in loaded.programs}
         self.code = {name: code for name, code in self.code.items() if name in names}
         maps = {item.name: item for item in loaded.maps}
-        for readings in (self.readings, self.before):
-            for name in [name for name in readings if name not in maps or not maps[name].kept]:
-                del readings[name]
+        for name in [name for name in self.readings if name not in maps or not maps[name].kept]:
+            del self.readings[name]
 
     @property
     def text(self) -> str:

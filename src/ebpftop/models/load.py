@@ -21,6 +21,7 @@ from ebpftop.core.snapshot import EventCounts
 from ebpftop.core.source import Batch
 from ebpftop.core.trace_records import Trace
 from ebpftop.models.filter_match import UNFILTERED, ViewFilter
+from ebpftop.models.lesson import Lesson
 from ebpftop.models.load_fields import leaves
 from ebpftop.models.load_logs import EventsLog, TraceLog
 from ebpftop.models.load_maps import EVENTS, MapTable
@@ -70,6 +71,8 @@ class LoadModel:
         self.lost: dict[str, int] = {}
         self.processes = Processes(ENDED_KEPT, ENDED_BYTES)
         self.view_filter: ViewFilter = UNFILTERED
+        self.lesson = Lesson()
+        """The lesson that the file is, if it is one."""
         self.readings = 0
         self.time = 0.0
         """When something of it came last, Unix seconds; 0.0: nothing did."""
@@ -92,13 +95,15 @@ class LoadModel:
         """Add the records of one batch."""
         self.processes.feed(batch)
         for record in batch.records:
+            if not isinstance(record, Trace):  # of which not all are of the file
+                self.lesson.add(record)
             if isinstance(record, BpfEvent):
                 self._log_of(record).add(record)
             elif isinstance(record, Trace):
                 if not self._is_own(record):
                     self._unclaimed.append(record)
                     continue
-                self.printed.add(record)
+                self._add_line(record)
             elif isinstance(record, MapReading):
                 self._read_map(record)
             elif isinstance(record, Loaded):
@@ -202,7 +207,11 @@ class LoadModel:
             others = [line for line in self._unclaimed if not self._is_own(line)]
             self._unclaimed = deque(others, maxlen=_UNCLAIMED)
             for line in own:
-                self.printed.add(line)
+                self._add_line(line)
+
+    def _add_line(self, line: Trace) -> None:
+        self.printed.add(line)
+        self.lesson.add(line)
 
     def _is_own(self, line: Trace) -> bool:
         return line.program is not None and any(line.program.name[:15] == one.name[:15] for one in self.programs)

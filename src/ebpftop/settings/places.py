@@ -1,4 +1,4 @@
-"""Where settings are kept: of the user behind sudo, then of the machine."""
+"""Where settings are kept: of the user behind sudo, then of the machine. Also what else is in the user's home."""
 
 from __future__ import annotations
 
@@ -23,13 +23,27 @@ def user_file() -> str | None:
     Call it with that user's rights. The environment of root is not that of the user who called sudo: its
     $XDG_CONFIG_HOME and its $HOME count only if they are that user's.
     """
+    folder = _folder("XDG_CONFIG_HOME", ".config")
+    return None if folder is None else os.path.join(folder, _FILE)
+
+
+def data_folder() -> str | None:
+    """Return the folder for what that user makes with ebpftop, as copies of the lesson's files; None without a home.
+
+    As `user_file`: call it with that user's rights.
+    """
+    folder = _folder("XDG_DATA_HOME", os.path.join(".local", "share"))
+    return None if folder is None else os.path.join(folder, "ebpftop")
+
+
+def _folder(variable: str, below_home: str) -> str | None:
     behind = invoker_uid()
     uid = os.geteuid() if behind is None else behind
     home = _home(uid)
-    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    folder = os.environ.get(variable, "")
     if os.path.isabs(folder) and _belongs_to(folder, uid, home):
-        return os.path.join(folder, _FILE)
-    return None if home is None else os.path.join(home, ".config", _FILE)
+        return folder
+    return None if home is None else os.path.join(home, below_home)
 
 
 def invoker_uid() -> int | None:

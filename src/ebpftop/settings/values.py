@@ -213,3 +213,10 @@ def speed(text: str) -> float:
     if not 0 <= value <= FASTEST:
         raise ValueError(f"{text!r} is neither max nor a number from 0 to {FASTEST:.0f}")
     return value
+
+
+def lesson(text: str) -> int:
+    """Read the number of a lesson."""
+    if text not in ("1", "2", "3", "4"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a lesson, 1 to 4")
+    return int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ebpftop.core.load_edits import FileEditor, LineCounter
+from ebpftop.core.load_edits import FileEditor, FileOpener, LineCounter
 from ebpftop.core.source import Source
 from ebpftop.models.series import Series
 from ebpftop.recording.timeline import Timeline
@@ -77,3 +77,9 @@ def comes_through_pipe(source: Source) -> bool:
     from ebpftop.sources.pipe import PipeSource
 
     return isinstance(source, HistorySource) and isinstance(source.source, PipeSource)
+
+
+def opener_of(source: Source) -> FileOpener | None:
+    """Return what runs another file instead of that of *source*; None if it cannot."""
+    inner = source.source if isinstance(source, HistorySource) else source
+    return inner if isinstance(inner, FileOpener) and inner.live else None

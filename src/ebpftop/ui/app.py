@@ -433,13 +433,14 @@ def run(
     watch_options: WatchOptions | None = None,
     settings: Settings | None = None,
     command: AttendedCommand | None = None,
+    workbench: bool = False,
 ) -> int:
     """Show *source* until the user leaves; close it; return the exit status.
 
     *interval* is in seconds; *log_path* is the file that BCC, clang and libbpf write to, for the diagnostics screen;
     *given* is the filter that the source applies already, *notes* are shown at the start, *unread* returns what
     cannot be read of a recording. *watch_options* are what to look out for, *settings* those of the user. *command* is
-    what the screen is about: it leaves with the status of that.
+    what the screen is about: it leaves with the status of that. *workbench*: begin with the file that was recorded.
     """
     disabled = map(str, (*registry().disabled, *panes().disabled))
     notes = tuple(dict.fromkeys((*notes, *disabled)))
@@ -453,6 +454,7 @@ def run(
         watch_options=watch_options,
         settings=settings,
         command=command,
+        workbench=workbench,
     )
     process.end_by(app.end)
     try:

@@ -2,6 +2,7 @@
 // ebpftop: lesson 4
 // ebpftop: attach hello=raw_tracepoint:sys_enter
 // ebpftop: slot syscalls[execve]=hello_exec chain[0]=hello_exec
+// ebpftop: show syscalls.key=syscall
 
 BPF_PROG_ARRAY(syscalls, 512);
 BPF_PROG_ARRAY(chain, 1);

@@ -3,7 +3,7 @@
 // ebpftop: attach hello=raw_tracepoint:sys_enter
 // ebpftop: slot syscalls[execve]=hello_exec syscalls[timer_create]=hello_timer syscalls[sched_yield]=ignore
 // ebpftop: slot syscalls[openat]=hello_openat
-// ebpftop: show others.key=syscall
+// ebpftop: show syscalls.key=syscall others.key=syscall
 
 BPF_PROG_ARRAY(syscalls, 512);
 BPF_HASH(others, u64, u64);

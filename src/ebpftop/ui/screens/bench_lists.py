@@ -7,7 +7,7 @@ from typing import Protocol
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 
 from ebpftop.models.load import LoadModel
 from ebpftop.models.load_code import CodeRow, code_rows
@@ -15,6 +15,7 @@ from ebpftop.models.load_explained import about_map, explained
 from ebpftop.models.load_maps import MapTable
 from ebpftop.models.load_source import SourceRow, function_lines, rows_of
 from ebpftop.ui.panes.bench_pane import BenchPane
+from ebpftop.ui.panes.lesson_panel import LessonPanel
 from ebpftop.ui.panes.load_code import CodeLines
 from ebpftop.ui.panes.load_maps import MapLines
 from ebpftop.ui.panes.load_notes import BenchNotes, flowing
@@ -35,6 +36,9 @@ _NOTES = ((0, 0), (18, 1), (30, 2), (45, 3))
 
 _SECOND_FROM = 150
 """Cells of a terminal from which there is room for a second map."""
+
+_EXERCISES = ((0, 0), (16, 2), (22, 3), (30, 5))
+"""Lines of a terminal from which there is room for so many about the exercises of a lesson."""
 
 _BESIDE_TEXT = 9
 """Cells of the source that are not its text: marks, numbers, the scroll bar."""
@@ -111,6 +115,7 @@ class BenchLists(BenchScreen):
         )
         self.tabs = BenchTabs()
         self.notes = BenchNotes(id="bench-notes")
+        self.exercises = LessonPanel(id="exercises")
         self.editor = CellEditor()
         self.rows = (
             Horizontal(*self.panes[:2], classes="bench-top"),
@@ -118,7 +123,7 @@ class BenchLists(BenchScreen):
         )
         yield self.tabs
         yield from self.rows
-        yield Vertical(id="exercise")
+        yield self.exercises
         yield self.notes
         yield self.editor
 
@@ -183,6 +188,8 @@ class BenchLists(BenchScreen):
         """Bring titles, tabs and notes up to date."""
         self.show_tabs()
         height = self.notes.styles.height
+        lines = next(lines for least, lines in reversed(_EXERCISES) if self.app.size.height >= least)
+        self.exercises.show(self.loaded_file.lesson, self.app.size.width - 2, lines)
         self.notes.set_lines(flowing(self.words(), self.app.size.width - 3, int(height.value) if height else 0))
 
     def _show_source(self, model: LoadModel) -> None:

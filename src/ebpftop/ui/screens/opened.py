@@ -6,6 +6,8 @@ from typing import Any
 
 # They are not made in advance, but imported: the copy that was installed may be replaced by another one.
 import ebpftop.ui.screens.diagnostics
+import ebpftop.ui.screens.lesson_page
+import ebpftop.ui.screens.lessons
 import ebpftop.ui.screens.palette
 import ebpftop.ui.screens.save_actions  # noqa: F401
 from ebpftop.ui.screens.changed import ChangedScreen

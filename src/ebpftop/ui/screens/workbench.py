@@ -29,7 +29,7 @@ from ebpftop.ui.panes.load_details import (
 from ebpftop.ui.panes.load_maps import MapLines, summary
 from ebpftop.ui.panes.load_titles import errors_of, headline, of_code, of_output, of_source
 from ebpftop.ui.panes.title import Count
-from ebpftop.ui.screens.bench_editing import EditBench
+from ebpftop.ui.screens.bench_lessons import LessonBench
 from ebpftop.ui.screens.bench_lists import CODE, MAPS, OUTPUT, SECOND, SOURCE, Below
 from ebpftop.ui.screens.feed_screen import MARGIN, fitting
 from ebpftop.ui.widgets.columns import Column, Shown
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class WorkbenchScreen(EditBench):
+class WorkbenchScreen(LessonBench):
     """A loaded file: Source, Bytecode, Maps, Output."""
 
     label = "Workbench"
@@ -57,7 +57,9 @@ class WorkbenchScreen(EditBench):
         "Enter on an entry of a map sets its value: configuration from user space. A adds a key, Del removes one, and "
         "a slot of a prog array gets a program by its name.\n"
         "R counts how often each line runs, and lights up those that did. The file then runs with counters in it, "
-        "which cost some nanoseconds a run."
+        "which cost some nanoseconds a run.\n"
+        "L lists the lessons: four files to begin with. One has exercises, which are checked at each save; x shows "
+        "hints, and what ebpftop added to it."
     )
     headings: ClassVar[dict[str, str]] = {
         "load-source": "Source",

@@ -1,0 +1,98 @@
+"""The exercises of the lesson that the loaded file is, at the foot of the workbench."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+
+from ebpftop.models.lesson import Lesson, Task, summary
+from ebpftop.ui.widgets.columns import Span, layout_cell
+from ebpftop.ui.widgets.span_line import SpanLine
+
+_INDENT = 4
+_GAP = 3
+
+
+class LessonPanel(SpanLine):
+    """A line that says how many are done, and one or two for each exercise. Without a lesson it has no height."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "note--dim",
+        "note--strong",
+        "note--warn",
+        "note--good",
+    }
+    prefix = "note"
+
+    class Clicked(Message):
+        """A request for the page of the lesson."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.lines: tuple[tuple[Span, ...], ...] = ()
+
+    def show(self, lesson: Lesson, width: int, height: int) -> None:
+        """Show the exercises of *lesson* in *width* cells, and at most *height* lines."""
+        tasks = lesson.tasks
+        lines = tuple(tuple(line) for line in exercise_lines(tasks, width, height)) if tasks and height else ()
+        if lines != self.lines:
+            self.lines = lines
+            self.styles.height = len(lines)
+            self.display = bool(lines)
+            self.refresh(layout=True)
+
+    def render_line(self, y: int) -> Strip:
+        spans = self.lines[y] if y < len(self.lines) else ()
+        return self.line_of(layout_cell([Span(" "), *spans], self.content_size.width))
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self.post_message(self.Clicked())
+
+
+def exercise_lines(tasks: tuple[Task, ...], width: int, height: int) -> Iterator[list[Span]]:
+    """Yield the lines: the head, and each exercise with its verdict beside it or below it, as there is room."""
+    done = all(task.verdict.is_done for task in tasks)
+    yield [
+        Span("Exercises", "strong"),
+        Span(f"  {summary(tasks)}", "good" if done else "dim"),
+        Span("   checked at each save   x: hints, and the grown-up version", "dim"),
+    ]
+    left = height - 1
+    for number, task in enumerate(tasks, 1):
+        later = len(tasks) - number  # each of them gets a line
+        lines = _task_lines(number, task, width)
+        if len(lines) > max(1, left - later):
+            lines = [_in_one(number, task)]
+        if left >= len(lines):
+            left -= len(lines)
+            yield from lines
+
+
+def _head(number: int, task: Task) -> list[Span]:
+    done = task.verdict.is_done
+    return [Span("✓" if done else "○", "good" if done else "warn"), Span(f" {number} ", "dim" if done else "strong")]
+
+
+def _verdict(task: Task) -> list[Span]:
+    if task.verdict.is_done:
+        return [Span("done: ", "good"), Span(task.verdict.because)]
+    return [Span("not yet: ", "warn"), Span(task.verdict.because)]
+
+
+def _task_lines(number: int, task: Task, width: int) -> list[list[Span]]:
+    task_text = Span(task.exercise.title, "dim" if task.verdict.is_done else "")
+    whole = [*_head(number, task), task_text, Span(" " * _GAP), *_verdict(task)]
+    if sum(cell_len(span.text) for span in whole) <= width - 1:
+        return [whole]
+    return [[*_head(number, task), task_text], [Span(" " * _INDENT), *_verdict(task)]]
+
+
+def _in_one(number: int, task: Task) -> list[Span]:
+    """Return the verdict alone if there is room for a line only: the page has the task."""
+    return [*_head(number, task), *_verdict(task)]
