@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ def diagnostics(tried: Loading, name: str) -> Iterable[Diagnostic]:
     if tried.stage == "clang" or (tried.ok and tried.output):
         found = [_at_columns(one, tried.source) for one in of_compiler(tried.output, tried.source.split("\n"), name)]
         yield from found
-        if found or tried.ok:
+        if found and not tried.ok:
             return
     if tried.stage == "verifier":
         yield from _of_verifier(tried, name)
@@ -175,6 +176,14 @@ def diagnostics(tried: Loading, name: str) -> Iterable[Diagnostic]:
             )
     for slot, reason in tried.slot_errors.items():
         yield Diagnostic(stage="attach", severity="warning", message=printable(f"{slot} stays empty: {reason}"))
+    for state in tried.programs:
+        if state.counts_reason:
+            yield Diagnostic(
+                program=printable(state.name),
+                stage="verifier",
+                severity="warning",
+                message=printable(f"the lines of {state.name} are not counted: {state.counts_reason}"),
+            )
 
 
 def _of_hints(tried: Loading) -> Iterator[Diagnostic]:
@@ -200,10 +209,11 @@ def _of_hints(tried: Loading) -> Iterator[Diagnostic]:
 
 
 def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
-    refused = [state for state in tried.programs if state.fd is None and state.log]
+    refused = [state for state in tried.programs if state.fd is None and (state.log or state.errno)]
     for state in refused:
-        lines = {one.insn: one.line for one in state.lines}
-        found = of_verifier(state.name, state.log, tried.source.split("\n"), name, lines=lines)
+        lines = {one.insn: one.line for one in state.lines if one.file == name}
+        error = errno.errorcode.get(state.errno, "")
+        found = of_verifier(state.name, state.log, tried.source.split("\n"), name, lines=lines, error=error)
         yield _at_columns(found, tried.source)
     if not refused:
         yield Diagnostic(stage="verifier", message=printable(tried.error), suggestion=printable(tried.remedy))

@@ -1,0 +1,44 @@
+"""What is wrong with a file, of all that failed in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ebpftop.kernel.load.loading import LineInfo, Loading, ProgramState
+from ebpftop.probes.load_report import diagnostics
+
+SOURCE = "int hello(void *ctx) {\n\tint unused;\n\treturn 0;\n}\n"
+WARNING = "/hello.c:2:6: warning: unused variable 'unused' [-Wunused-variable]\n"
+HELLO = ProgramState("hello", 3, 17, ("kprobe:nothing",))
+
+
+def test_a_warning_does_not_hide_what_is_not_attached() -> None:
+    hello = replace(HELLO, reason="there is no function nothing")
+    found = list(diagnostics(Loading(True, 1, output=WARNING, source=SOURCE, programs=(hello,)), "hello.c"))
+    assert [(one.stage, one.severity, one.line) for one in found] == [
+        ("clang", "warning", 2),
+        ("attach", "error", None),
+    ]
+    assert found[1].message == "there is no function nothing"
+
+
+def test_a_program_whose_lines_are_not_counted_says_why() -> None:
+    hello = replace(HELLO, attached=("kprobe:x",), counts_reason="it has no room left on its stack")
+    found = list(diagnostics(Loading(True, 1, source=SOURCE, programs=(hello,)), "hello.c"))
+    assert [(one.severity, one.message) for one in found] == [
+        ("warning", "the lines of hello are not counted: it has no room left on its stack")
+    ]
+
+
+def test_a_refusal_without_a_word_has_its_error_number_explained() -> None:
+    hello = replace(HELLO, fd=None, errno=1, reason="the kernel refused to load it")
+    found = list(diagnostics(Loading(False, 0, "verifier", "refused", source=SOURCE, programs=(hello,)), "hello.c"))
+    assert [(one.program, one.message) for one in found] == [("hello", "the kernel refused it: EPERM")]
+    assert found[0].meaning
+
+
+def test_lines_of_headers_are_not_taken_for_lines_of_the_file() -> None:
+    lines = (LineInfo(0, 1, 1, "hello.c", ""), LineInfo(1, 3, 1, "helpers.h", ""))
+    hello = replace(HELLO, fd=None, errno=22, log="unreachable insn 1\n", lines=lines)
+    (found,) = diagnostics(Loading(False, 0, "verifier", "refused", source=SOURCE, programs=(hello,)), "hello.c")
+    assert found.line == 1
