@@ -48,8 +48,8 @@ class Report(TypedDict):
     unseen: list[str]
 
 
-def examine(args: argparse.Namespace) -> Report:
-    """Attach every probe and detach it again; raises SourceError."""
+def examine(args: argparse.Namespace, verifier: list[str] | None = None) -> Report:
+    """Attach every probe and detach it again; raises SourceError. *verifier* gets what that said of each program."""
     source = open_kernel(replace(options_of(args), measures=True), root_work())
     try:
         states = [
@@ -59,6 +59,11 @@ def examine(args: argparse.Namespace) -> Report:
             for record in batch.records
             if isinstance(record, Probe)
         ]
+        if verifier is not None:
+            for name in source.probes:
+                if (file := source.own_file(name)) is not None:
+                    for one in file.programs:
+                        verifier += [f"{file.file}: {one.name}: {line}" for line in one.verifier.splitlines()]
         headers = own_headers()
         return Report(
             version=__version__,
@@ -134,7 +139,8 @@ def run(args: argparse.Namespace) -> int:
         return NO_PRIVILEGE
     outputs = redirect_stdio()
     process.status_if_ended = 1  # 0 would mean that the probes work
-    report = examine(args)
+    verifier: list[str] = []
+    report = examine(args, verifier if args.verbose else None)
     if args.json:
         stdio.write_stdout(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     else:
@@ -145,4 +151,5 @@ def run(args: argparse.Namespace) -> int:
         stdio.write_stdout(stdio.shown(text.getvalue()))
     if args.verbose:
         stdio.report_lines(outputs.log_path.read_bytes().decode("utf-8", "backslashreplace"))
+        stdio.report_lines("\n".join(verifier))
     return 0 if all(probe.state == "on" for probe in report["probes"] if probe.probe in registry().on) else 1

@@ -31,6 +31,7 @@ _CREATE = struct.Struct("=7I16s")
 _LOAD = struct.Struct("=IIQQIIQII16sII36xI16x")
 _OPEN = struct.Struct("=QI")
 _NAME_MAX = 15
+_LOG_STATS = 4  # BPF_LOG_STATS, include/linux/bpf_verifier.h
 _LOG_BYTES = 1 << 20
 _TRIES = 5  # the verifier ends with EAGAIN if a signal is pending
 TYPE_RAW_TRACEPOINT, TYPE_TRACING, TRACE_FENTRY = 17, 26, 24
@@ -122,7 +123,17 @@ def load_program(program: Program) -> int:
         raise failure from None
 
 
-def _load(program: Program, log: ctypes.Array[ctypes.c_char] | None) -> int:
+def verifier_says(program: Program) -> str:
+    """Return what the verifier says of *program* in a few lines: it is loaded for that, and gone again.
+
+    Raises OSError.
+    """
+    log = ctypes.create_string_buffer(_LOG_BYTES)
+    os.close(_load(program, log, _LOG_STATS))
+    return log.value.decode("utf-8", "replace").strip()
+
+
+def _load(program: Program, log: ctypes.Array[ctypes.c_char] | None, level: int = 1) -> int:
     insns, license_name = (
         ctypes.create_string_buffer(program.code),
         ctypes.create_string_buffer(program.license.encode()),
@@ -132,7 +143,7 @@ def _load(program: Program, log: ctypes.Array[ctypes.c_char] | None) -> int:
         len(program.code) // 8,
         ctypes.addressof(insns),
         ctypes.addressof(license_name),
-        *((0, 0, 0) if log is None else (1, len(log), ctypes.addressof(log))),
+        *((0, 0, 0) if log is None else (level, len(log), ctypes.addressof(log))),
         program.kernel_version,
         0,
         _short(program.name),

@@ -97,6 +97,8 @@ class Module:
         self._links: list[Link] = []
         self._missed_runs = 0
         self._programs: dict[str, int] = {}
+        self._loaded_as: dict[str, tuple[str, Kind, str | None]] = {}
+        self._places: dict[str, list[str]] = {}
         self._own: dict[str, Map] = {}
         self._tables: dict[str, Map] = {}
         try:
@@ -130,20 +132,40 @@ class Module:
         shared = kind in _PREFIX and not function.startswith(_PREFIX[kind])
         name = f"{function}@{target}" if shared else function
         if name not in self._programs:
-            fds = {i: self._tables[spec.name].map_fd for i, spec in enumerate(self._compiled.maps)}
-            code = with_parameters(with_map_fds(self._compiled.programs[function], fds), self._parameters)
-            attach_type = _ATTACH_TYPES.get(kind, 0)
-            attach_id = (target and function_id(target)) or 0 if attach_type else 0
-            if attach_type and not attach_id:
-                raise LoadError(f"this kernel describes no function {target}")
-            made = self._compiled
-            program = Program(_TYPES[kind], function, code, made.license, made.version, attach_type, attach_id)
+            program = self._program(function, kind, target)
             try:
                 self._programs[name] = bpf_syscall.load_program(program)
             except OSError as error:
                 self.verify_cached()
                 raise LoadError(refusal(error.errno)) from error
+            self._loaded_as[name] = function, kind, target
         return self._programs[name]
+
+    def _program(self, function: str, kind: Kind, target: str | None) -> Program:
+        fds = {i: self._tables[spec.name].map_fd for i, spec in enumerate(self._compiled.maps)}
+        code = with_parameters(with_map_fds(self._compiled.programs[function], fds), self._parameters)
+        attach_type = _ATTACH_TYPES.get(kind, 0)
+        attach_id = (target and function_id(target)) or 0 if attach_type else 0
+        if attach_type and not attach_id:
+            raise LoadError(f"this kernel describes no function {target}")
+        made = self._compiled
+        return Program(_TYPES[kind], function, code, made.license, made.version, attach_type, attach_id)
+
+    def verifier_says(self, name: str) -> str:
+        """Return what the verifier says of a program that is loaded; empty if that is refused now."""
+        try:
+            return bpf_syscall.verifier_says(self._program(*self._loaded_as[name]))
+        except (KeyError, LoadError, OSError):
+            return ""
+
+    @property
+    def maps(self) -> Mapping[str, tuple[MapSpec, Map]]:
+        """The maps of the file as it declares them, also those of another owner, by name."""
+        return {spec.name: (spec, self._tables[spec.name]) for spec in self._compiled.maps if spec.name in self._tables}
+
+    def places(self, name: str) -> tuple[str, ...]:
+        """Return what a program of this file is attached to: ``raw_tracepoint:sys_enter``."""
+        return tuple(self._places.get(name, ()))
 
     def unload(self, function: str) -> None:
         """Remove a program from the kernel, which nothing is attached to any more."""
@@ -155,6 +177,7 @@ class Module:
         If it has a *slot*, it is attached to the program that several share at *target*.
         """
         program_fd = self.load(self._named(function, kind), kind, target if kind in _ATTACH_TYPES else None)
+        name = next(name for name, fd in self._programs.items() if fd == program_fd)
         if slot is None:
             link = Link(partial(os.close, self._open_link(kind, target, program_fd)))
         elif self._dispatch is None:
@@ -162,6 +185,7 @@ class Module:
         else:
             link = self._dispatch(target, slot, program_fd)
         self._links.append(link)
+        self._places.setdefault(name, []).append(f"{kind}:{target}{'' if slot is None else f', slot {slot}'}")
         return link
 
     def _open_link(self, kind: Kind, target: str, program_fd: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ebpftop.core.load_edits import FileEditor, FileOpener, LineCounter
+from ebpftop.core.own_programs import OwnPrograms
 from ebpftop.core.source import Source
 from ebpftop.models.series import Series
 from ebpftop.recording.timeline import Timeline
@@ -64,6 +65,12 @@ def editor_of(source: Source) -> FileEditor | None:
     """Return what changes the file that *source* runs; None if it runs none, or only shows what ran."""
     inner = source.source if isinstance(source, HistorySource) else source
     return inner if isinstance(inner, FileEditor) and inner.live else None
+
+
+def own_programs_of(source: Source) -> OwnPrograms | None:
+    """Return what tells which programs *source* has loaded into the kernel; None if it does not read the kernel."""
+    inner = source.source if isinstance(source, HistorySource) else source
+    return inner if isinstance(inner, OwnPrograms) else None
 
 
 def line_counter_of(source: Source) -> LineCounter | None:

@@ -17,6 +17,7 @@ import msgspec
 
 from ebpftop import __version__
 from ebpftop.core.escape import printable
+from ebpftop.core.own_programs import OwnFile
 from ebpftop.core.records import SCHEMA, Header, Probe, ProbeName, Record
 from ebpftop.core.source import Batch, SourceError, UsageError, WatchedList
 from ebpftop.core.syscall_records import Abi, Handler
@@ -31,6 +32,7 @@ from ebpftop.kernel.filter_check import with_processes
 from ebpftop.kernel.filter_maps import KernelFilter
 from ebpftop.kernel.load import server as load_server
 from ebpftop.kernel.overhead import OverheadSampler
+from ebpftop.kernel.own_file import FileReader
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.threads import own_pids
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
@@ -143,6 +145,7 @@ class KernelSource(LoadEdits):
             for row in registry().rows.values()
             if row.name in options.probes or row.name in options.off
         }
+        self._readers: dict[ProbeName, FileReader] = {}
         self._locks = {name: threading.Lock() for name in self._probes}
         self._pace = ReadingPace(self._probes, options.interval_s)
         self._news: dict[ProbeName, list[Record]] = {name: [] for name in self._probes}
@@ -376,6 +379,14 @@ class KernelSource(LoadEdits):
         modules = [probe.module for probe in self._probes.values()]  # another thread may attach one now
         own = [item for module in modules if module is not None for item in module.programs.items()]
         return {fd: name.partition("@")[0] for name, fd in (*own, *self._filter.dispatcher.programs.items())}
+
+    def own_file(self, probe: ProbeName) -> OwnFile | None:
+        """Return what is loaded of *probe*; None if nothing is. Slow: call it from a thread."""
+        with self._locks[probe]:
+            one = self._probes[probe]
+            if one.module is None:
+                return None
+            return self._readers.setdefault(probe, FileReader(self._root)).read(one.module)
 
     def is_on(self, probe: ProbeName) -> bool:
         """Return whether a probe is attached now, or will be when its start is over."""

@@ -10,6 +10,7 @@ from ebpftop.core.escape import escape
 from ebpftop.core.records import Probe, ProbeName, State
 from ebpftop.models.overview import Overview
 from ebpftop.probes.registry import registry
+from ebpftop.ui.panes.own_programs import OwnReader, add_file
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.words import LOSSES
 
@@ -50,8 +51,8 @@ def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: li
     return sheet
 
 
-def probe_details(name: ProbeName, label: str, overview: Callable[[], Overview]) -> Details:
-    """Build the sheet of one probe: what it is attached to, tried before, cannot see, and what was lost of it."""
+def probe_details(name: ProbeName, label: str, overview: Callable[[], Overview], reader: OwnReader) -> Details:
+    """Build the sheet of one probe: its attach options, what it cannot see, what was lost of it, what is loaded."""
 
     def sheet() -> Sheet:
         now = overview()
@@ -67,6 +68,7 @@ def probe_details(name: ProbeName, label: str, overview: Callable[[], Overview])
         if not losses:
             sheet.line(("nothing", "$dim"))
         sheet.line(("X: what was lost of all probes, and when", "$dim"))
+        add_file(sheet, reader)
         return sheet
 
     return Details(title=f"{label}: its probe", sheet=sheet)

@@ -12,14 +12,16 @@ from ebpftop.core.format import brief, count, fine_share, size
 from ebpftop.models.bpf_fields import BPF_PROGRAMS
 from ebpftop.models.programs import Program, ProgramsModel
 from ebpftop.models.subject import Subject, subject_of_bpf
+from ebpftop.sources.capabilities import own_programs_of
 from ebpftop.ui.panes.bpf_columns import ID_WIDTH, OWN, bpf_columns, exported, sign
 from ebpftop.ui.panes.bpf_details import bpf_sheet
+from ebpftop.ui.panes.own_programs import OwnReader, add_program
 from ebpftop.ui.screens import feed_screen
 from ebpftop.ui.screens.feed_screen import MARGIN, FeedScreen, fitting
 from ebpftop.ui.screens.probe_feed import ProbeFeed
 from ebpftop.ui.widgets.columns import Shown, Span
 from ebpftop.ui.widgets.pane_footer import PaneFooter
-from ebpftop.ui.widgets.sheet import Details
+from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ class ProgramsScreen(FeedScreen):
         "Every eBPF program of the machine, whoever loaded it, and what it costs: the busiest first. * marks ebpftop's "
         "own; + one that was loaded a moment ago, - one that is gone. The kernel counts runs and times only while it "
         "is asked to, which costs each run of each program a little; ebpftop asks for it while this is open, and "
-        "while a recording or a stream has the probe programs. Enter shows all about a program, its maps too.\n"
+        "while a recording or a stream has the probe programs. Enter shows all about a program, its maps too; of "
+        "ebpftop's own also its code, what is in its maps, and what the verifier said of it.\n"
         "The last line is the total. Its CPU has programs too that ended since the reading before."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -161,9 +164,17 @@ class ProgramsScreen(FeedScreen):
     def details_of(self, row: Any) -> Details:
         program: Program = row
         row = program.row
+        own = own_programs_of(self._main.source) if row.own else None
+        readers = [OwnReader(own, probe) for probe in self._main.source.probes] if own is not None else []
+
+        def sheet() -> Sheet:
+            made = bpf_sheet(self.programs, program, self.now)
+            any(add_program(made, reader, program.id) for reader in readers)
+            return made
+
         return Details(
             title=f"{row.name or '(no name)'} · program {row.id}",
-            sheet=lambda: bpf_sheet(self.programs, program, self.now),
+            sheet=sheet,
             copies=row.name,
             copies_what="Name",
             subject=subject_of_bpf(row, self.now),

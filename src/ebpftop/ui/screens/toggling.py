@@ -14,6 +14,7 @@ from ebpftop.core.records import ProbeName
 from ebpftop.core.source import Source
 from ebpftop.models.overview import Overview
 from ebpftop.probes.registry import registry
+from ebpftop.sources.capabilities import own_programs_of
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.polling import PollingPane
 from ebpftop.ui.registry import panes
@@ -103,8 +104,10 @@ class ProbeController:
 
     def open(self, probe: ProbeName) -> None:
         """Show what a probe is attached to, what it tried before, what it cannot see, and what was lost of it."""
+        from ebpftop.ui.panes.own_programs import OwnReader
         from ebpftop.ui.screens.details import open_sheet
         from ebpftop.ui.screens.diagnostics import probe_details
 
         pane = next(pane for pane in self._panes if pane.probe == probe)
-        open_sheet(self._app(), probe_details(probe, pane.label, self._overview))
+        reader = OwnReader(own_programs_of(self._source), probe)
+        open_sheet(self._app(), probe_details(probe, pane.label, self._overview, reader))

@@ -1,0 +1,59 @@
+"""What the kernel has of ebpftop's own files, as the sheet of a pane shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from ebpftop.core.own_programs import OwnFile
+from ebpftop.kernel.own_file import text_of
+from tests.kernel import own_source
+from tests.kernel.support import needs_root
+
+pytestmark = [needs_root, pytest.mark.guest]
+
+
+def own(source: own_source.OwnSource) -> OwnFile:
+    file = source.source.own_file("users")
+    assert file is not None
+    return file
+
+
+def test_programs_have_id_tag_code_and_what_the_verifier_said_of_them() -> None:
+    with own_source.opened(own_source.OwnSource, probes=("users",)) as source:
+        file = own(source)
+        assert file.file == "users.c"
+        assert any("struct counters" in line for line in file.source)
+        assert file.programs
+        for program in file.programs:
+            assert program.id
+            assert "processed" in program.verifier
+            assert any(line.split()[-1] == "exit" for line in program.code)
+            assert any("call" in line for line in program.code)
+        assert any(program.place for program in file.programs)
+        if shutil.which("bpftool"):
+            listed = json.loads(subprocess.run(["bpftool", "-j", "prog"], check=True, capture_output=True).stdout)
+            tags = {one["id"]: one["tag"] for one in listed}
+            assert all(tags[program.id] == program.tag for program in file.programs)
+
+
+def test_the_map_has_what_was_counted_meanwhile() -> None:
+    with own_source.opened(own_source.OwnSource, probes=("users",)) as source:
+        before = _execs(own(source))
+        for _ in range(5):
+            subprocess.run(["true"], check=True)
+        assert _execs(own(source)) >= before + 5
+
+
+def _execs(file: OwnFile) -> int:
+    users = next(one for one in file.maps if one.name == "users")
+    found = dict(users.entries).get(str(os.getuid()), "0")
+    return int(found.split()[0])
+
+
+def test_values_of_all_cpus_are_added() -> None:
+    assert text_of(bytes([1, *bytes(7), 2, *bytes(7)]), 8) == "3"

@@ -1,0 +1,86 @@
+"""What is loaded of a pane: in the sheet of its probe, and of its programs in the list of all programs."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpftop.core.own_programs import OwnFile, OwnMap, OwnProgram
+from ebpftop.core.records import ProbeName
+from ebpftop.ui.app import EbpftopApp
+from ebpftop.ui.panes.own_programs import OwnReader, add_file
+from ebpftop.ui.screens.details import SheetScreen
+from ebpftop.ui.widgets.sheet import Sheet
+
+from .conftest import until
+from .program_scene import reading
+from .scene import FakeSource, batch, minute
+from .test_screen_keys import running
+
+PROGRAM = OwnProgram(
+    name="users_[b]prepare",
+    type="raw_tracepoint",
+    place="raw_tracepoint:sys_enter",
+    id=6,
+    tag="a1b2c3d4e5f60718",
+    runs=1000,
+    run_ns=250_000,
+    misses=2,
+    jited_bytes=4096,
+    verifier="verification time 8 usec\nprocessed 2574 insns (limit 1000000)",
+    code=("    0  r6 = r1", "    1  exit"),
+)
+USERS = OwnMap("users", "hash", 9, 4, 16, 10240, (("1000", "7 2"),), more=True)
+FILE = OwnFile("users.c", ("/* execve attempts per user */", "\tint x;"), (PROGRAM,), (USERS,))
+
+
+class Loaded(FakeSource):
+    """A live source that can tell what it has loaded."""
+
+    asked = 0
+
+    def own_file(self, probe: ProbeName) -> OwnFile | None:
+        self.asked += 1
+        return FILE if probe == "users" else None
+
+
+def text(app: EbpftopApp) -> str:
+    assert isinstance(app.screen, SheetScreen)
+    return app.screen._content().plain
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35)])
+async def test_the_sheet_of_a_probe_shows_programs_maps_code_and_source(size: tuple[int, int]) -> None:
+    async with running(Loaded(minute()), size) as (pilot, app):
+        app.main.probes.open("users")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen) and "users_[b]prepare" in text(app))
+        shown = text(app)
+        for words in (
+            "Programs of bpf/users.c (1)",
+            "id 6 · tag a1b2c3d4e5f60718 · raw_tracepoint",
+            "raw_tracepoint:sys_enter",
+            "1,000, 250ns a run, 2 left out",
+            "processed 2574 insns",
+            "users  id 9 · hash · 4 to 16 bytes · room for 10,240",
+            "1000  7 2",
+            "and more",
+            "1  exit",
+            "execve attempts per user",
+        ):
+            assert words in shown
+
+
+async def test_a_program_of_ours_shows_the_same_in_the_list_of_all() -> None:
+    source = Loaded([*minute(), batch("programs", 60, reading(60))])
+    async with running(source, (120, 50)) as (pilot, app):
+        await pilot.press("P")
+        await until(pilot, lambda: any(row.row.own for row in app.screen.table.rows()))  # type: ignore[attr-defined]
+        own = next(row for row in app.screen.table.rows() if row.row.own)  # type: ignore[attr-defined]
+        details = app.screen.details_of(own)  # type: ignore[attr-defined]
+        await until(pilot, lambda: details.sheet() and source.asked)
+        assert own.row.name in details.sheet().content().plain
+
+
+def test_a_recording_says_where_its_programs_are() -> None:
+    sheet = Sheet()
+    add_file(sheet, OwnReader(None, "users"))
+    assert "P lists the programs that were recorded" in sheet.content().plain
