@@ -42,7 +42,11 @@ def offered(app: SettableApp, main: MainScreen, kept: KeptSettings, picture: Cal
         hide = pane in main.choice_of_panes
         does = f"{pane.label}: {'hide its pane; its probe stays as it is' if hide else 'show its pane'}"
         yield Command(f"{'Hide' if hide else 'Show'} {pane.probe}", does, partial(main.show_pane, pane, shown=not hide))
-        yield Command(f"Details of {pane.probe}", "What its probe is attached to, cannot see, lost", about)
+        yield Command(
+            f"Details of {pane.probe}",
+            "What its probe is attached to, cannot see, lost; its programs, maps, code",
+            about,
+        )
     if (subject := main.subject) is not None:
         for place in main.going.places(subject):
             label, what = PLACES[place]
