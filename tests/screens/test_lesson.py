@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from msgspec.structs import replace
 
 from ebpftop.commands.lesson import RECORDINGS
 from ebpftop.core.load_records import Loaded
+from ebpftop.core.records import Header
 from ebpftop.core.source import Batch
 from ebpftop.models.exercises import LESSONS, LessonRow
 from ebpftop.models.lesson import summary
 from ebpftop.models.load import LoadModel
+from ebpftop.recording.parse import read_line
+from ebpftop.recording.zstd_frames import zstd
 from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.screens.lesson_page import LessonPage
 from ebpftop.ui.screens.lessons import LessonsScreen
@@ -105,3 +109,14 @@ def test_the_recording_of_a_lesson_ends_with_its_last_exercise_done(row: LessonR
     assert done == {task.exercise.name for task in model.lesson.tasks}
     assert summary(model.lesson.tasks).startswith(("1 of", "2 of"))
     assert failures or row.number == 4
+
+
+@pytest.mark.parametrize("row", LESSONS, ids=lambda row: row.name)
+def test_the_recording_of_a_lesson_says_nothing_of_the_machine_that_it_was_made_on(row: LessonRow) -> None:
+    raw = zstd.decompress(files("ebpftop").joinpath(f"{RECORDINGS}/{row.recording}").read_bytes())
+    header = read_line(raw.splitlines()[0])
+    assert isinstance(header, Header)
+    assert header.host == "lesson"
+    assert "-" not in header.kernel
+    places = set(re.findall(rb'"(/[a-z]+/[a-z]+)', raw))
+    assert places <= {b"/home/ann", b"/no/such"}
