@@ -45,8 +45,7 @@ def main() -> int:
     paths = [*bcc_tools.tools(), *(() if options.tools else bcc_tools.examples())]
     chosen = [path for path in paths if not options.names or bcc_tools.name_of(path) in options.names]
     compiled = failed = absent = 0
-    for path in chosen:
-        program = bcc_tools.program_of(path)
+    for program in bcc_tools.programs_of(chosen):
         if not program.text:
             absent += 1
             print(f"{program.name:42} {'no C':8} {program.problem}")

@@ -1,9 +1,10 @@
-"""Run a tool of BCC's with a class BPF that compiles nothing, and write down what it would compile and attach.
+"""Run tools of BCC's with a class BPF that compiles nothing, and write down what they would compile and attach.
 
-    python tests/bcc_recorder.py FD TOOL [ARGUMENT ..]
+    python tests/bcc_recorder.py FD '[["TOOL", "ARGUMENT", ..], ..]'
 
 The tools make their C from a text and their options. What a tool checks before, and may lack here (a module, a
-processor, a terminal), is there for it: all it is asked for is its C. FD gets one line of JSON: see tests/bcc_tools.py.
+processor, a terminal), is there for it: all it is asked for is its C. Each tool runs in a process of its own, forked
+from this one, which has imported what they need. FD gets a line of JSON for each: see tests/bcc_tools.py.
 """
 
 from __future__ import annotations
@@ -16,16 +17,22 @@ import json
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import MagicMock
 
 import bcc
 
+from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.offsets import function_id
+
+_TIME_S = 300  # long enough for an emulated processor
 _SYMBOLS = ("btrfs_file_operations", "ext4_file_operations", "vm_zone_stat", "vm_stat")
 
 _record: dict[str, Any] = {"text": "", "flags": [], "attach": []}
@@ -158,13 +165,23 @@ class _Recorder(bcc.BPF):  # type: ignore[misc]  # bcc has no types
         return {line[2] for line in lines if line[1].lower() in (b"t", b"w") and pattern.match(line[2])}
 
     @staticmethod
+    def support_kfunc() -> bool:
+        """Return whether programs can hang at functions by BTF: as the kernel says, where BCC only asks BTF."""
+        return fentry_refusal(function_id("vfs_read")) is None
+
+    @staticmethod
     def get_user_functions_and_addresses(name: object, sym_re: object) -> list[tuple[bytes, int]]:
         return [(b"dispatch_command", 1)]
 
     @staticmethod
-    def ksymname(name: object) -> int:
-        """Say that every symbol exists: its address is only asked for to see whether it does."""
-        return 1
+    def ksymname(name: bytes | str) -> int:
+        """Say that every symbol exists, for that is all that is asked; but of system calls, the name decides which."""
+        return -1 if b"sys_" in _text(name).encode() and _text(name) not in _symbols() else 1
+
+
+@cache
+def _symbols() -> frozenset[str]:
+    return frozenset(line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines())
 
 
 def _open_with_symbols(really: Callable[..., Any]) -> Callable[..., Any]:
@@ -208,22 +225,37 @@ def _passes_checks() -> None:
         sys.modules[name] = MagicMock()
 
 
-def main() -> NoReturn:
-    """Run the tool until it has attached, write the record, and end without what it would do at its end."""
-    fd, sys.argv = int(sys.argv[1]), sys.argv[2:]
-    sys.path.insert(0, str(Path(sys.argv[0]).parent))
+def _run(fd: int, command: list[str]) -> NoReturn:
+    """Run one tool until it has attached, write the record, and end without what it would do at its end."""
+    signal.alarm(_TIME_S)
+    sys.argv = command
+    sys.path.insert(0, str(Path(command[0]).parent))
     os.chdir(sys.path[0])
-    bcc.BPF = _Recorder
-    _passes_checks()
     problem = ""
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        runpy.run_path(command[0], run_name="__main__")
     except SystemExit as end:
         problem = end.code if isinstance(end.code, str) else ""
     except BaseException as error:  # noqa: BLE001  # whatever the tool does: the record says so
         problem = f"{type(error).__name__}: {error}"
-    os.write(fd, json.dumps({**_record, "problem": problem}).encode())
+    os.write(fd, json.dumps({**_record, "problem": problem}).encode() + b"\n")
     os._exit(0)
+
+
+def main() -> None:
+    """Run all tools, one after the other."""
+    fd, commands = int(sys.argv[1]), json.loads(sys.argv[2])
+    bcc.BPF = _Recorder
+    _passes_checks()
+    null_fd = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null_fd, standard)
+    for command in commands:
+        pid = os.fork()
+        if pid == 0:
+            _run(fd, command)
+        if os.waitpid(pid, 0)[1]:
+            os.write(fd, json.dumps({**_record, "problem": f"it ran for over {_TIME_S} s, or ended"}).encode() + b"\n")
 
 
 if __name__ == "__main__":

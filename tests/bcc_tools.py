@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SBIN = Path("/usr/sbin")
 EXAMPLES = Path("/usr/share/doc/bpfcc-tools/examples")
 _RECORDER = Path(__file__).with_name("bcc_recorder.py")
-_TIME_S = 60
 
 # A tool reads nothing but this machine, and changes nothing that lasts: mounts and network are its own.
 _APART = ("unshare", "--mount", "--net", "sh", "-c")
@@ -93,48 +92,32 @@ def name_of(tool: Path) -> str:
     return str(tool.relative_to(EXAMPLES)) if EXAMPLES in tool.parents else tool.name.removesuffix("-bpfcc")
 
 
-def program_of(tool: Path) -> Program:
-    """Return what one tool compiles. It needs root."""
-    name = name_of(tool)
-    record_fd = os.memfd_create("record")
+def programs_of(tools: Sequence[Path]) -> list[Program]:
+    """Return what each of *tools* compiles. It needs root."""
+    commands = [[str(tool), *_ARGUMENTS.get(name_of(tool).rpartition("/")[2], ())] for tool in tools]
+    records_fd = os.memfd_create("records")
     try:
-        command = [
-            sys.executable,
-            str(_RECORDER),
-            str(record_fd),
-            str(tool),
-            *_ARGUMENTS.get(name.rpartition("/")[2], ()),
-        ]
-        try:
-            done = subprocess.run(
-                [*_APART, _RUN, "sh", *command],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                pass_fds=[record_fd],
-                timeout=_TIME_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return Program(name, "", problem=f"it ran for over {_TIME_S} s")
-        with open(record_fd, "rb", closefd=False) as file:
+        recorder = [sys.executable, str(_RECORDER), str(records_fd), json.dumps(commands)]
+        environment = {**os.environ, "PYTHONPATH": str(_RECORDER.parents[1] / "src")}
+        done = subprocess.run(
+            [*_APART, _RUN, "sh", *recorder],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=[records_fd],
+            env=environment,
+            check=False,
+        )
+        with open(records_fd, "rb", closefd=False) as file:
             file.seek(0)
-            data = file.read()
+            records = [json.loads(line) for line in file]
     finally:
-        os.close(record_fd)
-    if not data:
-        return Program(name, "", problem=done.stderr.decode("utf-8", "replace").strip()[-200:])
-    record = json.loads(data)
+        os.close(records_fd)
+    if len(records) < len(tools):
+        raise RuntimeError(done.stderr.decode("utf-8", "replace")[-2000:])
+    return [_program(name_of(tool), record) for tool, record in zip(tools, records, strict=True)]
+
+
+def _program(name: str, record: dict[str, Any]) -> Program:
     attached = tuple(Attached(*one) for one in record["attach"])
-    problem = record["problem"] or ("" if record["text"] else _last_line(done.stdout + done.stderr))
+    problem = record["problem"] or ("" if record["text"] else "it ended without a program")
     return Program(name, record["text"], tuple(record["flags"]), attached, problem)
-
-
-def _last_line(output: bytes) -> str:
-    lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it ended without a program"
-
-
-def programs(*, with_examples: bool = True) -> Iterator[Program]:
-    """Yield what each installed tool compiles, one after the other."""
-    for tool in [*tools(), *(examples() if with_examples else ())]:
-        yield program_of(tool)

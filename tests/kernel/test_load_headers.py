@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import cache
 
 import bcc  # noqa: F401  # its library has to be loaded before its headers can be read
-import pytest
 
 from ebpftop.kernel.btf_types import COMPOSITES, BtfTypes, Kind, Type
 from ebpftop.kernel.load.headers import KernelFacts, headers_for
@@ -61,7 +60,6 @@ def immediate(code: bytes) -> int:
     return int(struct.unpack_from("=i", code, 4)[0])
 
 
-@pytest.mark.guest
 def test_generated_code_has_the_kernels_offsets_and_sizes() -> None:
     types = facts().types
     found = [one for name in STRUCTS if (one := types.find((Kind.STRUCT,), name)) is not None]

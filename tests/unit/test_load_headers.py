@@ -121,6 +121,18 @@ def test_a_struct_without_a_tag_that_points_to_itself() -> None:
     assert declared(build, "list_t", "next") == "typedef struct { void *next; } ((packed, aligned(8))) list_t;"
 
 
+def test_of_two_structs_with_one_name_it_is_always_the_first() -> None:
+    build = BtfBuilder()
+    number = build.integer("int", 4, encoding=1)
+    build.composite("twice", 4, [("first", number, 0)])
+    second = build.composite("twice", 8, [("second", number, 0)])
+    build.composite("user", 16, [("held", second, 0), ("led", build.pointer(second), 64)])
+    text = declared(build, "user", "led")
+    assert "struct twice { int first; }" in text
+    assert "second" not in text
+    assert "struct user { char held[8]; struct twice *led; }" in text
+
+
 def test_va_list_and_functions() -> None:
     build = BtfBuilder()
     tag = build.composite("__va_list_tag", 24, [])

@@ -314,3 +314,20 @@ def test_the_tools_of_bcc_are_read(name: str, text: str) -> None:
         assert not any(
             other is not function and function.open_at < other.open_at < function.close_at for other in c.functions
         ), name
+
+
+def test_heads_of_a_function_under_conditions_share_a_body() -> None:
+    text = """
+        #if defined(CONFIG_ARCH_HAS_SYSCALL_WRAPPER)
+        KRETFUNC_PROBE(sys_open, struct pt_regs *regs, int ret)
+        {
+            int flags = PT_REGS_PARM2(regs);
+        #else
+        KRETFUNC_PROBE(sys_open, const char *name, int flags, int ret)
+        {
+        #endif
+            return flags;
+        }
+        int behind(struct pt_regs *ctx) { return 0; }
+    """
+    assert [one.name for one in CText(text).functions] == ["KRETFUNC_PROBE", "behind"]

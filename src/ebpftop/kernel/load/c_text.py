@@ -162,12 +162,14 @@ class CText:
         for match in re.finditer(r"[{};]", self.code):
             while conditions and conditions[0][0] < match.start():
                 # Branches of which one is compiled: each begins as deep as the first.
-                kind = conditions.popleft()[1]
+                begin, kind = conditions.popleft()
                 if kind.startswith("if"):
                     saved.append(depth)
                 elif saved and kind == "endif":
                     saved.pop()
                 elif saved:
+                    if depth > saved[-1] == 0:  # the head of a function again, before a body that all branches share
+                        declared = begin
                     depth = saved[-1]
             character = match[0]
             if character == "{":

@@ -38,7 +38,6 @@ class Declarations:
         self._before = frozenset(before)
         self._not_here = self._before | frozenset(after) | _CLANGS
         self._text: list[str] = []
-        self._known: dict[str, int] = {}
         self._constants: set[str] = set()
         self._waiting: list[int] = []
         self._begun: set[int] = set()
@@ -84,7 +83,11 @@ class Declarations:
         name = self._unique(found)
         if name in self._not_here or not _NAME.fullmatch(found.name):
             return False
-        return self._known.setdefault(name, found.id) == found.id
+        return self._first(found).id == found.id
+
+    def _first(self, found: Type) -> Type:
+        """Return the type that stands for a name which several have: the first, whoever leads to it."""
+        return self._types.find((found.kind,), found.name) or found
 
     @staticmethod
     def _unique(found: Type) -> str:
@@ -177,7 +180,7 @@ class Declarations:
             if not _NAME.fullmatch(found.name) or tag(found.name) in _CLANGS:
                 return f"void *{name}"
             if follow and found.kind in COMPOSITES:
-                self._waiting.append(found.id)
+                self._waiting.append(self._first(found).id)
             return f"{word} {found.name} *{name}"
         if found.kind in (Kind.INT, Kind.TYPEDEF) and self._is_plain(found):
             declared = self._value(found)

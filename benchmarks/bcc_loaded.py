@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Which tools of Debian's bpfcc-tools run unchanged on the workbench: compile, load, attach, deliver.
+
+    sudo .venv/bin/python benchmarks/bcc_loaded.py [--json] [NAME ..]
+    sudo .venv/bin/python benchmarks/bcc_loaded.py --write HERE.jsonl [GUEST.jsonl]
+
+Takes the C out of each installed tool (`apt install bpfcc-tools`; nothing of it is kept), gives it to what
+`ebpftop load` uses, with the events that the tool attaches itself, lets a workload do a little of everything, and reads
+buffers and maps. Prints a line for each; with --json what was seen. --write makes docs/bcc-tools.md of what --json
+printed on this kernel, and on one that has kprobes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "src")]
+
+from tests import bcc_tools  # noqa: E402
+from tests.kernel.bcc_tool_trial import Outcome, not_run, trial  # noqa: E402
+
+from ebpftop.kernel import tracefs  # noqa: E402
+from ebpftop.kernel.load import limits  # noqa: E402
+from ebpftop.kernel.load.server import LoadServer  # noqa: E402
+
+PAGE = CHECKOUT / "docs/bcc-tools.md"
+
+
+def main() -> int:
+    """Try the tools or write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--patient", action="store_true", help="with time for an emulated processor")
+    parser.add_argument("--json", action="store_true", help="print what was seen, a line for each tool")
+    parser.add_argument("--write", nargs="+", metavar="FILE", type=Path, help=f"write {PAGE.relative_to(CHECKOUT)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    options = parser.parse_args()
+    if options.write:
+        PAGE.write_text(_page(*(_read(file) for file in options.write)))
+        return 0
+    chosen = [path for path in bcc_tools.tools() if not options.names or bcc_tools.name_of(path) in options.names]
+    if not chosen:
+        print("bpfcc-tools is not installed: sudo apt install bpfcc-tools", file=sys.stderr)
+        return 2
+    if tracefs.mount_privately() is None:
+        print("tracefs cannot be mounted", file=sys.stderr)
+        return 2
+    if options.patient:
+        limits.CPU_S, limits.WALL_S = 120, 300.0
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix="ebpftop-bcc-", dir="/var/tmp") as folder:
+        server = LoadServer()
+        try:
+            for program in bcc_tools.programs_of(chosen):
+                outcome = trial(program, Path(folder), server) if program.text else not_run(program)
+                outcomes.append(outcome)
+                _print(outcome, as_json=options.json)
+        finally:
+            server.close()
+    if not options.json:
+        print(f"\n{_sums(outcomes)}")
+    return 0
+
+
+def _print(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({**outcome._asdict(), "kernel": os.uname().release}), flush=True)
+        return
+    seen = f"{outcome.events} events" if outcome.events else ", ".join(outcome.filled)
+    marks = "".join(mark if yes else "-" for mark, yes in zip("CLA", _steps(outcome), strict=True))
+    print(f"{outcome.name:16} {marks} {seen or '-':40.40} {outcome.reason[:150]}", flush=True)
+
+
+def _steps(outcome: Outcome) -> tuple[bool, bool, bool]:
+    return outcome.compiles, outcome.loads, bool(outcome.attached)
+
+
+def _sums(outcomes: list[Outcome]) -> str:
+    steps = [sum(step) for step in zip(*map(_steps, outcomes), strict=True)]
+    delivered = sum(one.delivers for one in outcomes)
+    return (
+        f"of {len(outcomes)} tools {steps[0]} compile, {steps[1]} load, {steps[2]} attach, "
+        f"{delivered} deliver under a small workload"
+    )
+
+
+def _read(file: Path) -> tuple[str, dict[str, Outcome]]:
+    """Return the kernel, and what was seen of each tool."""
+    rows = [json.loads(line) for line in file.read_text().splitlines() if line.startswith("{")]
+    kernel = rows[0]["kernel"] if rows else ""
+    fields = Outcome._fields
+    return kernel, {row["name"]: Outcome(**{name: _tupled(row[name]) for name in fields}) for row in rows}
+
+
+def _tupled(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _page(here: tuple[str, dict[str, Outcome]], *guests: tuple[str, dict[str, Outcome]]) -> str:
+    outcomes = here[1]
+    head = [
+        "# BCC's tools on the workbench",
+        "",
+        "Written by `benchmarks/bcc_loaded.py`. `ebpftop load` gets the C of each tool in Debian's bpfcc-tools 0.26",
+        "unchanged; functions hang where the tool's Python attaches them (`--attach`). No headers of a kernel are",
+        "installed. A tool *delivers* if events came out of its buffers, or something stood in its maps, after a",
+        "workload of a second that executes, opens, writes, connects and kills a little. A tool for what does not",
+        "happen in it, a lost packet or a full memory, is attached and silent.",
+        "",
+    ]
+    for name, found in (here, *guests):
+        head.append(f"- Linux {name}: {_sums(list(found.values()))}.")
+    columns = [f"Linux {name}" for name, _ in (here, *guests)]
+    table = [
+        "",
+        f"| tool | {' | '.join(columns)} | what it needs, or what hinders it |",
+        "|---" * (len(columns) + 2) + "|",
+    ]
+    for name in sorted(outcomes):
+        cells = [_cell(found.get(name)) for _, found in (here, *guests)]
+        last = next((found[name] for _, found in reversed((here, *guests)) if name in found))
+        table.append(f"| {name} | {' | '.join(cells)} | {_need(outcomes[name], last)} |")
+    return "\n".join([*head, *table, ""])
+
+
+def _cell(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return ""
+    if outcome.events:
+        return "delivers events"
+    if outcome.filled:
+        return "fills its maps"
+    if outcome.attached:
+        return "attached, silent"
+    if outcome.loads:
+        return "loads"
+    return "compiles" if outcome.compiles else "-"
+
+
+def _need(here: Outcome, elsewhere: Outcome) -> str:
+    """Return in a line what a tool needs that this kernel does not have."""
+    reason = elsewhere.reason if not elsewhere.attached else here.reason
+    for sign, need in (
+        ("kprobes", "kprobes or fentry"),
+        ("user-space probes", "uprobes"),
+        ("hardware:", "counters of the processor"),
+        ("verifier:", "a kernel that lets it change what a function returns"),
+        ("map:", "more memory for its stacks than the limit of 256 MB"),
+    ):
+        if sign in reason:
+            return need
+    return reason.replace("|", "/").replace("\n", " ")[:160]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
