@@ -1,8 +1,8 @@
 """What became of a loaded program: its instructions as the verifier left them, and the machine's own from the JIT.
 
 The kernel shows both (BPF_OBJ_GET_INFO_BY_FD) with the line of the source that each comes from. Addresses in them it
-shows only to a process with CAP_SYSLOG (sysctl kernel.kptr_restrict): without it, the names of helpers are not known,
-and there is no machine code.
+shows only by a descriptor that was opened with CAP_SYSLOG (sysctl kernel.kptr_restrict): by another one, the names of
+helpers are not known, and there is no machine code.
 """
 
 from __future__ import annotations

@@ -47,7 +47,6 @@ _CAPS = {
     capabilities.Cap.SETGID,
     capabilities.Cap.SETPCAP,
     capabilities.Cap.SYS_CHROOT,
-    capabilities.Cap.SYSLOG,  # addresses in the code of programs
 }
 """What the server keeps: to write into its own cgroups it stays user 0. Its children give up all but the first."""
 
