@@ -203,6 +203,19 @@ async def test_the_cursor_goes_to_the_error_when_the_file_is_saved() -> None:
         assert "1000 ann" in shown(app), "the last good one runs on"
 
 
+async def test_a_warning_stands_below_its_line_too_and_the_file_runs() -> None:
+    from msgspec.structs import replace
+
+    unknown = replace(scene.TYPO, severity="warning", line=4, message="no such meaning: usr", meaning="", suggestion="")
+    async with working(with_load([batch("load", 2, replace(scene.LOADED, diagnostics=(unknown,)))])) as (pilot, app):
+        assert "no such meaning: usr" in shown(app)
+        assert "1 warning" in shown(app)
+        assert "did not load" not in shown(app)
+        assert screen(app).line == 7
+        await pilot.press("e")
+        assert screen(app).line == 4
+
+
 async def test_enter_explains_a_line() -> None:
     async with working(with_load(scene.counter())) as (pilot, app):
         await pilot.press("j", "j", "j", "j", "enter")

@@ -14,7 +14,9 @@ from msgspec.structs import replace
 
 from ebpftop.core.load_records import Diagnostic, Loaded
 
-Look: TypeAlias = Literal["", "comment", "directive", "string", "helper", "map", "bad", "label", "strong", "note"]
+Look: TypeAlias = Literal[
+    "", "comment", "directive", "string", "helper", "map", "bad", "warn", "label", "strong", "note"
+]
 Piece: TypeAlias = tuple[str, Look]
 
 TAB = 8
@@ -51,7 +53,9 @@ class SourceRow:
     pieces: tuple[Piece, ...]
     diagnostic: int | None = None
     is_bad: bool = False
-    """Whether it is a line of the source that something is wrong with."""
+    """Whether it is a line of the source that has an error."""
+    is_doubtful: bool = False
+    """Whether it is one that has a warning only."""
 
     @property
     def text(self) -> str:
@@ -80,7 +84,8 @@ def _rows(loaded: Loaded, width: int) -> Iterator[SourceRow]:
     for number, line in enumerate(lines, 1):
         pieces, in_comment = tokens(line, names, in_comment)
         about = beside.get(number, ())
-        yield SourceRow(number, 0, pieces, about[0][0] if about else None, bool(about))
+        wrong = any(one.severity == "error" for _, one in about)
+        yield SourceRow(number, 0, pieces, about[0][0] if about else None, wrong, bool(about) and not wrong)
         part = 1
         for at, one in about:
             moved = _moved(one, loaded.source[number - 1], line) if halved else one
@@ -118,14 +123,15 @@ def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: in
 
     indent, carets = _carets(one, line)
     message = one.message
+    look: Look = "bad" if one.severity == "error" else "warn"
     wrapped = textwrap.wrap(message, max(_NARROWEST, width - indent - carets - 1), break_on_hyphens=False) or [""]
     if indent + carets + 1 + max(map(len, wrapped)) > width:
-        yield row((" " * indent + "^" * carets, "bad"))
+        yield row((" " * indent + "^" * carets, look))
         indent = carets = 0
         wrapped = textwrap.wrap(message, width, break_on_hyphens=False) or [""]
-    yield row((" " * indent + "^" * carets + (" " if carets else "") + wrapped[0], "bad"))
+    yield row((" " * indent + "^" * carets + (" " if carets else "") + wrapped[0], look))
     for text in wrapped[1:]:
-        yield row((" " * (indent + carets + bool(carets)) + text, "bad"))
+        yield row((" " * (indent + carets + bool(carets)) + text, look))
     registers = [f"{register.name} {register.text}" for register in one.registers[:_REGISTERS]]
     labelled: list[tuple[str, Sequence[str], Look]] = [
         ("MEANING", [one.meaning], ""),
@@ -133,10 +139,10 @@ def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: in
         ("STATE", registers, "label"),
         ("PATH", [" → ".join(str(line) for line, _ in groupby(one.path))], "label"),
     ]
-    for label, texts, look in labelled:
+    for label, texts, text_look in labelled:
         text = "  ".join(each for each in texts if each)
         for place, piece in enumerate(textwrap.wrap(text, max(_NARROWEST, width - LABEL), break_on_hyphens=False)):
-            yield row((f"{label if not place else '':<{LABEL}}", "label"), (piece, look))
+            yield row((f"{label if not place else '':<{LABEL}}", "label"), (piece, text_look))
 
 
 def _carets(one: Diagnostic, line: str) -> tuple[int, int]:

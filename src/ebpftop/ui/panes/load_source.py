@@ -17,6 +17,7 @@ LOOKS: Mapping[Look, str] = {
     "helper": "strong",
     "map": "accent",
     "bad": "bad",
+    "warn": "warn",
     "label": "dim",
     "strong": "good",
     "note": "note",
@@ -79,6 +80,8 @@ class SourceLines(TableView[SourceRow]):
     def _mark(self, row: SourceRow) -> Span:
         if row.is_bad:
             return Span("✗", "bad")
+        if row.is_doubtful:
+            return Span("!", "warn")
         return Span("●", "good") if not row.part and self._rate(row.number) else Span(" ")
 
     def _number(self, row: SourceRow, _: float) -> Cell:

@@ -58,8 +58,12 @@ def of_source(model: LoadModel, line: int, functions: Mapping[str, range]) -> li
 
 def errors_of(model: LoadModel) -> list[Span]:
     """Return how many errors there are, for the right end of the source's title."""
-    wrong = len(model.latest.diagnostics) if model.latest is not None and model.failed else 0
-    return [Span(counted(wrong, "error"), "bad")] if wrong else []
+    found = model.latest.diagnostics if model.latest is not None else ()
+    wrong = sum(one.severity == "error" for one in found)
+    doubtful = len(found) - wrong
+    if wrong:
+        return [Span(counted(wrong, "error"), "bad")]
+    return [Span(counted(doubtful, "warning"), "warn")] if doubtful else []
 
 
 def of_code(model: LoadModel, *, native: bool) -> list[Count]:

@@ -196,7 +196,9 @@ class WorkbenchScreen(LessonBench):
     def action_error(self) -> None:
         """Go to the next line that something is wrong with."""
         rows = self.source.rows()
-        wrong = [at for at, row in enumerate(rows) if row.is_bad or (row.part == 1 and not row.number)]
+        wrong = [
+            at for at, row in enumerate(rows) if row.is_bad or row.is_doubtful or (row.part == 1 and not row.number)
+        ]
         if not wrong:
             self.app.notify("Nothing is wrong with it")
             return
