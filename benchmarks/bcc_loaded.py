@@ -31,6 +31,19 @@ from ebpftop.kernel.load.server import LoadServer  # noqa: E402
 
 PAGE = CHECKOUT / "docs/bcc-tools.md"
 
+_NEEDS = {
+    "compactsnoop": "a kernel whose tracepoint mm_compaction_begin has five arguments, as older ones have",
+    "criticalstat": "the tracepoints of CONFIG_PREEMPTIRQ_TRACEPOINTS",
+    "dbslower": "a mysqld",
+    "dbstat": "a running mysqld with its own probes (USDT), before the tool makes its C",
+    "deadlock": "1 GB for its stacks; a file may have 256 MB",
+    "inject": "a kernel that lets programs change results (CONFIG_BPF_KPROBE_OVERRIDE)",
+    "llcstat": "counters of the processor",
+    "mysqld_qslower": "a running mysqld with its own probes (USDT), before the tool makes its C",
+    "nfsslower": "NFS in the kernel, not as a module",
+    "ppchcalls": "a POWER processor",
+}
+
 
 def main() -> int:
     """Try the tools or write the page."""
@@ -94,7 +107,9 @@ def _read(file: Path) -> tuple[str, dict[str, Outcome]]:
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.startswith("{")]
     kernel = rows[0]["kernel"] if rows else ""
     fields = Outcome._fields
-    return kernel, {row["name"]: Outcome(**{name: _tupled(row[name]) for name in fields}) for row in rows}
+    return kernel.partition("-")[0], {
+        row["name"]: Outcome(**{name: _tupled(row[name]) for name in fields}) for row in rows
+    }
 
 
 def _tupled(value: object) -> object:
@@ -123,8 +138,7 @@ def _page(here: tuple[str, dict[str, Outcome]], *guests: tuple[str, dict[str, Ou
     ]
     for name in sorted(outcomes):
         cells = [_cell(found.get(name)) for _, found in (here, *guests)]
-        last = next((found[name] for _, found in reversed((here, *guests)) if name in found))
-        table.append(f"| {name} | {' | '.join(cells)} | {_need(outcomes[name], last)} |")
+        table.append(f"| {name} | {' | '.join(cells)} | {_need(name, outcomes[name])} |")
     return "\n".join([*head, *table, ""])
 
 
@@ -142,19 +156,15 @@ def _cell(outcome: Outcome | None) -> str:
     return "compiles" if outcome.compiles else "-"
 
 
-def _need(here: Outcome, elsewhere: Outcome) -> str:
+def _need(name: str, here: Outcome) -> str:
     """Return in a line what a tool needs that this kernel does not have."""
-    reason = elsewhere.reason if not elsewhere.attached else here.reason
-    for sign, need in (
-        ("kprobes", "kprobes or fentry"),
-        ("user-space probes", "uprobes"),
-        ("hardware:", "counters of the processor"),
-        ("verifier:", "a kernel that lets it change what a function returns"),
-        ("map:", "more memory for its stacks than the limit of 256 MB"),
-    ):
-        if sign in reason:
-            return need
-    return reason.replace("|", "/").replace("\n", " ")[:160]
+    if name in _NEEDS:
+        return _NEEDS[name]
+    if "kprobes" in here.reason:
+        return "kprobes or fentry, for some of its events" if here.attached else "kprobes or fentry"
+    if here.delivers:
+        return ""
+    return "something that happens, to be seen" if here.attached else here.reason.replace("|", "/")[:120]
 
 
 if __name__ == "__main__":

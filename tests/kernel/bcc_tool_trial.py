@@ -97,10 +97,9 @@ def _library(name: str) -> str:
     if name.startswith("/"):
         return name
     known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    for wanted in (name, "c"):  # threads are in the C library since glibc 2.34
-        found = re.search(rf"lib{re.escape(wanted)}\.so\S* .*=> (\S+)", known)
-        if found and (wanted == name or name == "pthread"):
-            return found[1]
+    name = "c" if name == "pthread" else name  # threads are in the C library since glibc 2.34
+    if found := re.search(rf"lib{re.escape(name)}\.so\S* .*=> (\S+)", known):
+        return found[1]
     return f"/usr/lib/lib{name}.so"
 
 
