@@ -57,3 +57,20 @@ def _execs(file: OwnFile) -> int:
 
 def test_values_of_all_cpus_are_added() -> None:
     assert text_of(bytes([1, *bytes(7), 2, *bytes(7)]), 8) == "3"
+
+
+@pytest.mark.skipif(not shutil.which("bpftool"), reason="needs bpftool")
+def test_with_btf_bpftool_shows_types_and_lines() -> None:
+    with own_source.opened(own_source.OwnSource, probes=("users",), btf=True) as source:
+        file = own(source)
+        shown = [
+            subprocess.run(
+                ["bpftool", "prog", "dump", "xlated", "id", str(program.id), "linum"], check=True, capture_output=True
+            ).stdout.decode()
+            for program in file.programs
+        ]
+        assert any("users.c" in text for text in shown)
+        users = next(one for one in file.maps if one.name == "users")
+        subprocess.run(["true"], check=True)
+        text = subprocess.run(["bpftool", "map", "dump", "id", str(users.id)], check=True, capture_output=True).stdout
+        assert b'"execs"' in text

@@ -65,7 +65,9 @@ def loaded(
     code: bytes = bpf_syscall.RETURN_ZERO, *, kind: int = SOCKET_FILTER, name: str = "of_this_test", **more: int
 ) -> Iterator[int]:
     """Load a program for a while; yield its descriptor."""
-    fd = bpf_syscall.load_program(Program(kind, name, code, "GPL", 0, **more))
+    fd = bpf_syscall.load_program(
+        Program(kind, name, code, "GPL", 0, more.get("attach_type", 0), more.get("attach_id", 0))
+    )
     try:
         yield fd
     finally:

@@ -118,6 +118,12 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         action="store_true",
         help="traced calls have the stack of the program, and of the kernel where they slept, with names of functions",
     )
+    kernel.add_argument(
+        "--btf",
+        action="store_true",
+        help="ebpftop's own programs keep their types and the lines of their source, for bpftool and the sheet of a "
+        "probe; the first start takes longer",
+    )
     printk = kernel.add_argument(
         "--printk",
         action="store_true",

@@ -10,6 +10,7 @@ import atexit
 import ctypes
 import os
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +31,15 @@ from ebpftop.kernel.compiled import (
     with_map_fds,
     with_percpu_variables,
 )
+from ebpftop.kernel.load.loaded_types import ext_info_of, loaded_btf
+from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO, ExtInfo
 from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.kernel.stub_headers import KALLSYMS, KALLSYMS_PLACE, header_tree
 
 _LIBRARY = re.compile(r"\S*/lib(?:bcc|bpf|clang|LLVM)\S*\.so\S*$", re.MULTILINE)
+
+_SECTION = ".bpf.fn."  # BCC puts each function into a section of its own
+_MAP_TYPES = struct.Struct("=68xII")  # struct bpf_map_info: btf_key_type_id, btf_value_type_id
 
 # Compiling reads the environment, and BCC changes directory meanwhile: one at a time.
 _compiling = threading.Lock()
@@ -68,7 +74,7 @@ def compile_source(source: str, flags: list[str], parameters: dict[str, int]) ->
 
         def work() -> Compiled:
             with _bpf(source, [*flags, *tree.flags]) as bpf:
-                return _extract(bpf, parameters)
+                return _extract(bpf, parameters, with_types="-g" in flags)
 
         return call_with_file_over(KALLSYMS_PLACE, tree.folder / KALLSYMS, work)
 
@@ -84,16 +90,18 @@ def errors_with_headers(source: str) -> str:
             return words.read().decode("utf-8", "replace") or "the compiler gives no reason"
 
 
-def _extract(bpf: bcc.BPF, parameters: dict[str, int]) -> Compiled:
+def _extract(bpf: bcc.BPF, parameters: dict[str, int], *, with_types: bool) -> Compiled:
     """Return what BCC made. It has created the maps too, so the kernel is asked for their sizes and flags."""
     module = bpf.module
     specs: list[MapSpec] = []
     fds: dict[int, int] = {}
+    btf, info = _types() if with_types else (b"", ExtInfo({}, {}))
     for i in range(lib.bpf_num_tables(module)):
         name = lib.bpf_table_name(module, i)
         fd = lib.bpf_table_fd(module, name)
         fds[fd] = len(specs)
-        specs.append(MapSpec(name.decode(), *bpf_syscall.map_info(fd)))
+        types = _MAP_TYPES.unpack_from(bpf_syscall.info(fd)) if btf else (0, 0)
+        specs.append(MapSpec(name.decode(), *bpf_syscall.map_info(fd), *types))
     programs = {}
     for i in range(lib.bpf_num_functions(module)):
         name = lib.bpf_function_name(module, i)
@@ -101,7 +109,24 @@ def _extract(bpf: bcc.BPF, parameters: dict[str, int]) -> Compiled:
         programs[name.decode()] = with_percpu_variables(with_kernel_calls(with_map_fds(code, fds)))
     version = lib.bpf_module_kern_version(module)
     license_name = lib.bpf_module_license(module).decode()
-    return Compiled(license_name, version, tuple(specs), programs, parameters, toolchain())
+    functions, lines = (
+        {
+            name: b"".join(form.pack(*record) for record in records.get(_SECTION + name, ()))
+            for name in (programs if btf else ())
+        }
+        for form, records in ((FUNCTION_INFO, info.functions), (LINE_INFO, info.lines))
+    )
+    return Compiled(license_name, version, tuple(specs), programs, parameters, toolchain(), btf, functions, lines)
+
+
+def _types() -> tuple[bytes, ExtInfo]:
+    """Return the types of what was compiled last, and where its functions and lines are; nothing if it has none."""
+    fds_fd = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        btf = loaded_btf(fds_fd)
+    finally:
+        os.close(fds_fd)
+    return btf, ext_info_of(lib, btf)
 
 
 @contextmanager

@@ -27,8 +27,9 @@ ATTR_SIZE = 128
 # numa_node, map_name. To load a program: prog_type, insn_cnt, insns, license, log_level, log_size, log_buf,
 # kern_version, prog_flags, prog_name, prog_ifindex, expected_attach_type, then 36 bytes about its own BTF, and
 # attach_btf_id. To open a raw tracepoint: name, prog_fd.
-_CREATE = struct.Struct("=7I16s")
-_LOAD = struct.Struct("=IIQQIIQII16sII36xI16x")
+_CREATE = struct.Struct("=7I16sIIII")
+_LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQII16x")
+_FUNCTION_BYTES, _LINE_BYTES = 8, 16  # struct bpf_func_info, struct bpf_line_info
 _OPEN = struct.Struct("=QI")
 _NAME_MAX = 15
 _LOG_STATS = 4  # BPF_LOG_STATS, include/linux/bpf_verifier.h
@@ -82,11 +83,14 @@ def lift_memory_limit() -> None:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def create_map(name: str, info: MapInfo) -> int:
-    """Make a map like *info*; return its descriptor. Raises OSError."""
+def create_map(name: str, info: MapInfo, types: tuple[int, int, int] = (0, 0, 0)) -> int:
+    """Make a map like *info*; return its descriptor. Raises OSError.
+
+    *types*: descriptor of the BTF, and the ids of the types of key and value there.
+    """
     lift_memory_limit()
     kind, key_size, value_size, entries, flags = info
-    return bpf(_MAP_CREATE, _CREATE.pack(kind, key_size, value_size, entries, flags, 0, 0, _short(name)))
+    return bpf(_MAP_CREATE, _CREATE.pack(kind, key_size, value_size, entries, flags, 0, 0, _short(name), 0, *types))
 
 
 def _short(name: str) -> bytes:
@@ -103,6 +107,9 @@ class Program(NamedTuple):
     kernel_version: int
     attach_type: int = 0
     attach_id: int = 0
+    btf_fd: int = 0
+    functions: bytes = b""
+    lines: bytes = b""
 
 
 def load_program(program: Program) -> int:
@@ -134,10 +141,11 @@ def verifier_says(program: Program) -> str:
 
 
 def _load(program: Program, log: ctypes.Array[ctypes.c_char] | None, level: int = 1) -> int:
-    insns, license_name = (
-        ctypes.create_string_buffer(program.code),
-        ctypes.create_string_buffer(program.license.encode()),
+    insns, license_name, functions, lines = (
+        ctypes.create_string_buffer(data)
+        for data in (program.code, program.license.encode(), program.functions, program.lines)
     )
+    typed = bool(program.btf_fd)
     attr = _LOAD.pack(
         program.type,
         len(program.code) // 8,
@@ -149,6 +157,13 @@ def _load(program: Program, log: ctypes.Array[ctypes.c_char] | None, level: int 
         _short(program.name),
         0,
         program.attach_type,
+        program.btf_fd,
+        _FUNCTION_BYTES if typed else 0,
+        ctypes.addressof(functions) if typed else 0,
+        len(program.functions) // _FUNCTION_BYTES,
+        _LINE_BYTES if typed else 0,
+        ctypes.addressof(lines) if typed else 0,
+        len(program.lines) // _LINE_BYTES,
         program.attach_id,
     )
     return bpf(_PROG_LOAD, attr)

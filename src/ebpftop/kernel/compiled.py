@@ -45,6 +45,9 @@ class MapSpec(msgspec.Struct, frozen=True):
     value_size: int
     max_entries: int
     flags: int
+    key_type: int = 0
+    value_type: int = 0
+    """Ids in `Compiled.btf`; 0: it has no types."""
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -60,6 +63,10 @@ class Compiled(msgspec.Struct, frozen=True):
     parameters: dict[str, int]
     toolchain: tuple[FileState, ...]
     """The files of the compiler. If they change, it is compiled again."""
+    btf: bytes = b""
+    """Its types; empty unless they were asked for, as the two below: struct bpf_func_info, struct bpf_line_info."""
+    functions: dict[str, bytes] = {}
+    lines: dict[str, bytes] = {}
 
 
 def with_map_fds(code: bytes, fds: Mapping[int, int]) -> bytes:

@@ -26,6 +26,10 @@ _WORD = re.compile(r"\w+")
 _PARAMETER = re.compile(r"\bPARAMETER_(\w+) = (\d+)")
 
 
+WITH_TYPES = "with types"
+"""If it is among the definitions, what is compiled has its types (BTF) and the lines of its source. It is no flag."""
+
+
 def sources() -> Path:
     """Return the directory of the C files."""
     return shipped("bpf")
@@ -58,8 +62,8 @@ def recheck(file: str, defines: Defines) -> bool:
 def _task(file: str, defines: Defines) -> tuple[str, list[str], str]:
     """Return the source, the compiler's flags, and the name of the entry."""
     source = _inline_includes(sources(), file)
-    # Nobody would see debug information; without it LLVM needs a sixth less time.
-    flags = ["-Wno-unused-value", "-g0"]
+    # Nobody would see debug information, unless it is asked for; without it LLVM needs a sixth less time.
+    flags = ["-Wno-unused-value", "-g" if defines.get(WITH_TYPES) else "-g0"]
     # Only flags that the file mentions: a kernel described by its headers then needs no new compilation.
     words = set(_WORD.findall(source))
     flags += [f"-D{name}={value}" for name, value in sorted(defines.items()) if name in words]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from ebpftop.kernel.compiled import Compiled, MapSpec, with_map_fds, with_parame
 from ebpftop.kernel.compiler import compiled, recheck
 from ebpftop.kernel.errors import DamagedError, LoadError, NotCompiledError
 from ebpftop.kernel.fields import Defines
+from ebpftop.kernel.load.programs import load_btf
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.offsets import function_id
 
@@ -51,9 +53,13 @@ Dispatch = Callable[[str, int, int], Link]
 descriptor. Raises LoadError."""
 
 
-def _create_map(spec: MapSpec, entries: int) -> Map:
+def _create_map(spec: MapSpec, entries: int, btf_fd: int | None) -> Map:
+    info = MapInfo(spec.type, spec.key_size, spec.value_size, entries, spec.flags)
     try:
-        info = MapInfo(spec.type, spec.key_size, spec.value_size, entries, spec.flags)
+        if btf_fd is not None and spec.value_type:
+            with suppress(OSError):  # a type that this kind of map does not take
+                fd = bpf_syscall.create_map(spec.name, info, (btf_fd, spec.key_type, spec.value_type))
+                return Map(fd, entries)
         return Map(bpf_syscall.create_map(spec.name, info), entries)
     except OSError as error:
         raise LoadError(f"the kernel refused to make the map {spec.name}: {os.strerror(error.errno or 0)}") from error
@@ -101,10 +107,11 @@ class Module:
         self._places: dict[str, list[str]] = {}
         self._own: dict[str, Map] = {}
         self._tables: dict[str, Map] = {}
+        self._btf_fd = load_btf(self._compiled.btf) if self._compiled.btf else None
         try:
             for spec in self._compiled.maps:
                 if spec.name not in extra_maps:
-                    self._own[spec.name] = _create_map(spec, entries.get(spec.name, spec.max_entries))
+                    self._own[spec.name] = _create_map(spec, entries.get(spec.name, spec.max_entries), self._btf_fd)
                 self._tables[spec.name] = extra_maps.get(spec.name) or self._own[spec.name]
         except LoadError:
             self.close()
@@ -134,7 +141,7 @@ class Module:
         if name not in self._programs:
             program = self._program(function, kind, target)
             try:
-                self._programs[name] = bpf_syscall.load_program(program)
+                self._programs[name] = self._verified(program)
             except OSError as error:
                 self.verify_cached()
                 raise LoadError(refusal(error.errno)) from error
@@ -149,7 +156,17 @@ class Module:
         if attach_type and not attach_id:
             raise LoadError(f"this kernel describes no function {target}")
         made = self._compiled
-        return Program(_TYPES[kind], function, code, made.license, made.version, attach_type, attach_id)
+        program = Program(_TYPES[kind], function, code, made.license, made.version, attach_type, attach_id)
+        functions = made.functions.get(function, b"")
+        if self._btf_fd is None or not functions:
+            return program
+        return program._replace(btf_fd=self._btf_fd, functions=functions, lines=made.lines.get(function, b""))
+
+    def _verified(self, program: Program) -> int:
+        if program.btf_fd:
+            with suppress(OSError):  # the kernel may know less of types than clang does
+                return bpf_syscall.load_program(program)
+        return bpf_syscall.load_program(program._replace(btf_fd=0, functions=b"", lines=b""))
 
     def verifier_says(self, name: str) -> str:
         """Return what the verifier says of a program that is loaded; empty if that is refused now."""
@@ -237,6 +254,9 @@ class Module:
         self.detach()
         for fd in (*self._programs.values(), *(own.map_fd for own in self._own.values())):
             os.close(fd)
+        if self._btf_fd is not None:
+            os.close(self._btf_fd)
+            self._btf_fd = None
         self._programs.clear()
         self._own.clear()
         self._tables.clear()

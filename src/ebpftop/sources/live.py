@@ -25,6 +25,7 @@ from ebpftop.filters.spec import Filter
 from ebpftop.kernel import compile_helper, task_cache_map, tracefs
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.bpf_syscall import fentry_refusal
+from ebpftop.kernel.compiler import WITH_TYPES
 from ebpftop.kernel.defines import kernel_defines, kernel_version
 from ebpftop.kernel.errors import DamagedError
 from ebpftop.kernel.event_buffer import Buffer
@@ -91,7 +92,7 @@ class KernelSource(LoadEdits):
         if place is not None:
             tracefs.remove_leftovers(place)
             process.set_tracefs(place)
-        defines = kernel_defines()
+        defines = {**kernel_defines(), **({WITH_TYPES: "1"} if options.btf else {})}
         self.buffer: Buffer = options.buffer or ("ring" if "HAVE_RING" in defines else "perf")
         self._root = root or RootWork(tracefs.instance_path(place))
         self._filter = KernelFilter(defines, own_pids())

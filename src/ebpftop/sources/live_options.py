@@ -43,6 +43,7 @@ class Options:
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[TracedCall, ...] = ()
     trace_limit: int = DEFAULT_TRACE_LIMIT  # traced calls that each CPU reports a second
+    btf: bool = False  # our programs have their types and lines, for bpftool
     stacks: bool = False  # traced calls have their stacks
     load: LoadRequest | None = None  # the C file of the probe "load"
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`

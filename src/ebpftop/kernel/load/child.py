@@ -10,16 +10,15 @@ import atexit
 import ctypes
 import os
 import re
-import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ebpftop.kernel import bpf_syscall
 from ebpftop.kernel.compiled import with_map_fds
 from ebpftop.kernel.load import object_file
 from ebpftop.kernel.load.built import Built, BuiltMap, BuiltProgram, CompileRequest
-from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO, ExtInfo
+from ebpftop.kernel.load.loaded_types import ext_info_of, loaded_btf
+from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO
 
 MAPS_MAX = 200
 """Their descriptors go into one message; the kernel lets 253 pass (include/net/scm.h)."""
@@ -34,8 +33,6 @@ _FLAGS = (
     "-Werror=implicit-function-declaration",
     "-fno-color-diagnostics",
 )
-_BTF_INFO = struct.Struct("=QIIQII")  # struct bpf_btf_info: btf, btf_size, id, name, name_len, kernel_btf
-_BTF_MAX = 16 << 20
 _NO_MAP = re.compile(rb"could not open bpf map: (.*), error: (.*)")
 
 
@@ -68,7 +65,7 @@ def compile_source(request: CompileRequest, tree: Path, fds_fd: int) -> tuple[Bu
         fds.append(lib.bpf_table_fd(module, name))
         maps.append(BuiltMap(name.decode(), _event_fields(lib, module, name)))
     btf = loaded_btf(fds_fd)
-    info = _ext_info(lib, btf)
+    info = ext_info_of(lib, btf)
     numbers = {fd: i for i, fd in enumerate(fds)}
     programs = []
     for i in range(lib.bpf_num_functions(module)):
@@ -96,37 +93,6 @@ def failed_map(output: bytes) -> tuple[str, str] | None:
     """Return the map that the kernel refused to make, and why; None if *output* of BCC names none."""
     found = _NO_MAP.search(output)
     return (found[1].decode("utf-8", "replace"), found[2].decode("utf-8", "replace")) if found else None
-
-
-def loaded_btf(fds_fd: int) -> bytes:
-    """Return the BTF that BCC has loaded in this process; empty if the kernel did not accept it.
-
-    BCC does not hand it out. Its descriptor is the only one of that kind in /proc/self/fd, which *fds_fd* stands for.
-    """
-    for name in os.listdir(fds_fd):
-        try:
-            kind = os.readlink(name, dir_fd=fds_fd)
-        except OSError:
-            continue
-        if "btf" in kind and kind.startswith("anon_inode:"):
-            return btf_of(int(name))
-    return b""
-
-
-def btf_of(fd: int) -> bytes:
-    """Return the types that a descriptor of BTF stands for; raises OSError."""
-    size = _BTF_INFO.unpack_from(bpf_syscall.info(fd))[1]
-    blob = ctypes.create_string_buffer(min(size, _BTF_MAX))
-    bpf_syscall.info(fd, _BTF_INFO.pack(ctypes.addressof(blob), len(blob), 0, 0, 0, 0))
-    return blob.raw
-
-
-def _ext_info(library: ctypes.CDLL, btf: bytes) -> ExtInfo:
-    if btf:
-        for elf in object_file.jit_objects(library):
-            if (ext := object_file.section(elf, ".BTF.ext")) is not None:
-                return object_file.ext_info(ext, object_file.btf_strings(btf))
-    return ExtInfo({}, {})
 
 
 def _event_fields(lib: ctypes.CDLL, module: int, name: bytes) -> tuple[tuple[str, str], ...]:
