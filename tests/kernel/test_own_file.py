@@ -49,9 +49,12 @@ def test_the_map_has_what_was_counted_meanwhile() -> None:
         assert _execs(own(source)) >= before + 5
 
 
+def _users(file: OwnFile) -> tuple[tuple[str, str], ...]:
+    return next(one for one in file.maps if one.name == "users").entries
+
+
 def _execs(file: OwnFile) -> int:
-    users = next(one for one in file.maps if one.name == "users")
-    found = dict(users.entries).get(str(os.getuid()), "0")
+    found = dict(_users(file)).get(str(os.getuid()), "0")
     return int(found.split()[0])
 
 
@@ -72,5 +75,7 @@ def test_with_btf_bpftool_shows_types_and_lines() -> None:
         assert any("users.c" in text for text in shown)
         users = next(one for one in file.maps if one.name == "users")
         subprocess.run(["true"], check=True)
+        assert _users(own(source))
+        assert all(value.startswith("execs=") and "last=" in value for _, value in _users(own(source)))
         text = subprocess.run(["bpftool", "map", "dump", "id", str(users.id)], check=True, capture_output=True).stdout
         assert b'"execs"' in text

@@ -176,6 +176,11 @@ class Module:
             return ""
 
     @property
+    def types(self) -> bytes:
+        """The BTF of the file; empty if it was compiled without."""
+        return self._compiled.btf
+
+    @property
     def maps(self) -> Mapping[str, tuple[MapSpec, Map]]:
         """The maps of the file as it declares them, also those of another owner, by name."""
         return {spec.name: (spec, self._tables[spec.name]) for spec in self._compiled.maps if spec.name in self._tables}

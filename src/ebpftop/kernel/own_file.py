@@ -1,7 +1,7 @@
 """What the kernel has of one of ebpftop's own C files: programs with their code, maps with what is in them.
 
-Its programs carry no types, so keys and values are numbers: those of as many bytes as C would give them, in their
-order. Of a map with a value for each CPU it is their sum.
+With types (`--btf`) keys and values are as C has them. Without, they are numbers: those of as many bytes as C would
+give them, in their order. Of a map with a value for each CPU it is their sum.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from ebpftop.core.own_programs import ENTRIES_MAX, OwnFile, OwnMap, OwnProgram
 from ebpftop.core.shipped import shipped
 from ebpftop.kernel import bpf_syscall, maps
 from ebpftop.kernel.bpf_names import map_type, program_type
+from ebpftop.kernel.btf_types import BtfTypes
 from ebpftop.kernel.compiled import MapSpec
+from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.load import code
+from ebpftop.kernel.load.layout import layout_of
+from ebpftop.kernel.load.meanings import Hints
 from ebpftop.kernel.load.programs import facts
 from ebpftop.kernel.loader import Module
 from ebpftop.kernel.maps import CPUS, Map
@@ -42,11 +46,12 @@ class FileReader:
         for name, fd in module.programs.items():
             with suppress(OSError):
                 found.append(self._program(module, name, fd, names))
+        types = BtfTypes(module.types) if module.types else None
         return OwnFile(
             module.file,
             tuple((shipped("bpf") / module.file).read_text().splitlines()),
             tuple(found),
-            tuple(_map(spec, table) for spec, table in module.maps.values()),
+            tuple(_map(spec, table, types) for spec, table in module.maps.values()),
         )
 
     def _program(self, module: Module, name: str, fd: int, map_names: Mapping[int, str]) -> OwnProgram:
@@ -98,7 +103,7 @@ def _map_id(map_fd: int) -> int:
     return int(struct.unpack_from("=II", bpf_syscall.info(map_fd))[1])
 
 
-def _map(spec: MapSpec, table: Map) -> OwnMap:
+def _map(spec: MapSpec, table: Map, types: BtfTypes | None) -> OwnMap:
     kind = map_type(spec.type)
     per_cpu = "percpu" in kind
     size = -(-spec.value_size // 8) * 8 * CPUS if per_cpu else spec.value_size
@@ -115,9 +120,35 @@ def _map(spec: MapSpec, table: Map) -> OwnMap:
         spec.key_size,
         spec.value_size,
         table.max_entries,
-        tuple((text_of(key), text_of(value, spec.value_size if per_cpu else None)) for key, value in pairs),
+        tuple(
+            (
+                _typed(types, spec.key_type, spec.name, "key", key) or text_of(key),
+                (not per_cpu and _typed(types, spec.value_type, spec.name, "value", value))
+                or text_of(value, spec.value_size if per_cpu else None),
+            )
+            for key, value in pairs
+        ),
         len(keys) > ENTRIES_MAX,
     )
+
+
+def _typed(types: BtfTypes | None, number: int, name: str, side: str, raw: bytes) -> str:
+    """Return the value in *raw* as its type has it: ``execs=12 failed=3``; empty if its type is not known."""
+    if types is None or not number:
+        return ""
+    try:
+        value = layout_of(types, number, Hints({}, name, side)).decode(raw)
+    except (BtfError, LookupError, ValueError, struct.error):
+        return ""
+    return _words(value)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_words(one)}" for name, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_words, value))}]"
+    return printable(str(value))
 
 
 def text_of(raw: bytes, each: int | None = None) -> str:
