@@ -13,7 +13,7 @@ from ebpftop.kernel.load.loading import Loading
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest]
+pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
 
 # A line of which only inlined functions are left has no instructions of its own: what is counted here calls a helper.
 # Each program does something only for the thread whose number is in the map `who`, at each getppid(2).

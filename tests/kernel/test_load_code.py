@@ -18,7 +18,7 @@ from ebpftop.kernel.load.built import CodeRequest, ShownCode
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest]
+pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
 
 SOURCE = """\
 BPF_HASH(a_map_with_a_long_name, u32, u64);

@@ -11,7 +11,7 @@ from ebpftop.kernel.load.server import LoadServer
 from ebpftop.models.load_diagnostics import of_verifier
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest]
+pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
 
 PROGRAMS = Path(__file__).parents[1] / "unit/load_logs"
 ATTACH = "\n// ebpftop: attach hello=raw_tracepoint:sched_process_exec\n"
