@@ -19,6 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "src")]
 
@@ -106,14 +108,9 @@ def _read(file: Path) -> tuple[str, dict[str, Outcome]]:
     """Return the kernel, and what was seen of each tool."""
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.startswith("{")]
     kernel = rows[0]["kernel"] if rows else ""
-    fields = Outcome._fields
     return kernel.partition("-")[0], {
-        row["name"]: Outcome(**{name: _tupled(row[name]) for name in fields}) for row in rows
+        row["name"]: msgspec.convert([row[name] for name in Outcome._fields], Outcome) for row in rows
     }
-
-
-def _tupled(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _page(here: tuple[str, dict[str, Outcome]], *guests: tuple[str, dict[str, Outcome]]) -> str:

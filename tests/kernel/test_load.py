@@ -201,7 +201,7 @@ def test_saving_loads_it_again_and_counters_go_on(tmp_path: Path) -> None:
         stream.wait_for(lambda _: stream.loaded()["generation"] == 2)
         run_as_user(1)
         stream.wait_for_map("counter_table", lambda counts: counts.get(str(UID), 0) >= 103)
-        path.write_text(text.replace("return 0;", "retrun 0;"))
+        path.write_text(text.replace("return 0;", "leave 0;"))
         stream.wait_for(lambda _: stream.loaded()["state"] == "failed")
         run_as_user(1)
         stream.wait_for_map("counter_table", lambda counts: counts.get(str(UID), 0) >= 203)
@@ -210,7 +210,7 @@ def test_saving_loads_it_again_and_counters_go_on(tmp_path: Path) -> None:
     assert [one["kept"] for one in of("loaded", stream.lines)[2]["maps"]] == [True]
     failed = stream.loaded()
     assert failed["diagnostics"][0]["line"] == text.split("\n").index("\treturn 0;") + 1
-    assert failed["source"][failed["diagnostics"][0]["line"] - 1] == "        retrun 0;"
+    assert failed["source"][failed["diagnostics"][0]["line"] - 1] == "        leave 0;"
     assert failed["running"] is not None
     assert stream.map("counter_table")[str(UID)] == 203
 
@@ -265,8 +265,8 @@ def _has_loaded(path: Path) -> bool:
         (None, 1, "No such file or directory; check the name of the file"),
         ("print('hello')\n", 1, "has no program; a program is a function that is not static"),
         (
-            "int hello(void *ctx) { retrun 0; }\n// ebpftop: attach hello=syscall:execve\n",
-            *(1, "file.c:1:24: use of undeclared identifier 'retrun'"),
+            "int hello(void *ctx) { leave 0; }\n// ebpftop: attach hello=syscall:execve\n",
+            *(1, "file.c:1:24: use of undeclared identifier 'leave'"),
         ),
     ],
     ids=["no file", "not C", "wrong C"],
