@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 
+from ebpftop.kernel.load.code import kernel_names
 from ebpftop.kernel.load.disassembly import Names, disassembled
 
 
@@ -76,3 +78,11 @@ def test_no_opcode_breaks_it(opcode: int) -> None:
 
 def test_what_is_cut_is_left_out() -> None:
     assert [one.text for one in disassembled(insn(0x95) + b"\x18\x01")] == ["exit"]
+
+
+def test_helpers_are_called_from_one_symbol_of_the_kernel(tmp_path: Path) -> None:
+    symbols = tmp_path / "kallsyms"
+    names = ("__pfx___bpf_call_base", "__bpf_call_base", "__bpf_call_base_args", "__ksymtab___bpf_call_base")
+    symbols.write_text("".join(f"{0xFF00 + i:x} T {name}\n" for i, name in enumerate(names)))
+    with symbols.open() as file:
+        assert kernel_names(file.fileno()).base == 0xFF01

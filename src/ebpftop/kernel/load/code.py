@@ -41,7 +41,7 @@ _JITED_AT = 104
 _BTF_ID_AT = 128
 _FUNCTIONS_AT = 132
 _LINES_AT = 144
-_BASE = b"__bpf_call_base"
+_BASE = b"__bpf_call_base\n"
 """Helpers are called by their distance from this symbol."""
 
 
@@ -203,8 +203,9 @@ def kernel_names(symbols_fd: int | None) -> KernelNames:
     if symbols_fd is not None:
         with suppress(OSError), open(symbols_fd, "rb", closefd=False) as file:
             for line in file:
-                if line.rstrip().endswith(_BASE):
-                    base = int(line.split()[0], 16)
+                # Where modules can be loaded, there is __ksymtab___bpf_call_base too.
+                if line.endswith(_BASE) and (parts := line.split())[2] == _BASE.strip():
+                    base = int(parts[0], 16)
                 lines.append(line)
     return KernelNames(kernel_symbols(lines), base)
 
