@@ -28,9 +28,9 @@ def cells(spans: list[Span]) -> list[tuple[str, str]]:
     ("before", "after", "expected"),
     [
         (span("a:x", "b:y"), span("a:x", "b:y"), None),
-        (span("12 of 40:x"), span("13 of 40:x"), (1, 2)),
+        (span("12 of 40:x", "z:x"), span("13 of 40:x", "z:x"), (0, 8)),
         (span("ab:x", "cd:y"), span("ab:x", "cd:z"), (2, 4)),
-        (span("ab:x", "cd:y"), span("ab:x", "c:y"), (3, 4)),
+        (span("ab:x", "cd:y"), span("ab:x", "c:y"), (2, 4)),
         (span("ab:x"), [], (0, 2)),
         (span("日本:x", "1:y", "z:x"), span("日本:x", "2:y", "z:x"), (4, 5)),
         (span("日本1:x"), span("日本2:x"), (0, 5)),

@@ -104,9 +104,13 @@ class StatusBar(SpanLine):
     @status.setter
     def status(self, status: Status) -> None:
         if status != self._status:
+            attached = status.probes != self._status.probes
             self._status = status
             self._line = self.size.width, self.spans(self.size.width)
-            self.refresh_line(0, self._line[1])
+            if attached:
+                self.refresh()  # all marks at once, for whoever reads what the terminal was sent
+            else:
+                self.refresh_line(0, self._line[1])
 
     def render_line(self, y: int) -> Strip:
         if self._line[0] != self.size.width:
