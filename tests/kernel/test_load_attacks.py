@@ -271,6 +271,6 @@ def test_a_compilation_that_is_late_is_ended(running: LoadServer) -> None:
         asked = thread.submit(compiled, running, ENDLESS)
         child = child_of(running)
         os.kill(child, signal.SIGSTOP)
-        assert asked.result().error == "it was not compiled within 10 s"
+        assert asked.result().error.startswith("it was not compiled within")
     wait_until_gone(child)
     assert goes_on(running)

@@ -16,6 +16,9 @@ from ebpftop.settings.kinds import FLAG, Kind
 from ebpftop.settings.rows import SETTINGS
 from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 
+MAP_MIB = 256
+"""What the maps of a C file may take, in MiB, if nothing else is said."""
+
 
 def watching_defaults() -> dict[str, Any]:
     """Return what the options of `add_watching` are if none is given."""
@@ -80,6 +83,14 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         help="attach a probe there and nowhere else, as in users=tracepoint; `check` lists what there is"
         + ("; or a function of FILE.c, as in hello=syscall:execve" if loads else ""),
     )
+    if loads:
+        kernel.add_argument(
+            "--map-memory",
+            type=lambda text: values.mebibytes(text, 1),
+            default=MAP_MIB,
+            metavar="MIB",
+            help=f"memory of the kernel that all maps of FILE.c together may take, in MiB; {MAP_MIB}",
+        )
     kernel.add_argument(
         "--failures",
         action=argparse.BooleanOptionalAction,

@@ -152,7 +152,7 @@ def load_request(args: argparse.Namespace) -> LoadRequest | None:
         # What is wrong in a line is shown beside it, and may be mended while it is watched.
         if error.line is None:
             raise SourceError(error.message, error.remedy) from error
-    return LoadRequest(path.absolute(), attach)
+    return LoadRequest(path.absolute(), attach, args.map_memory << 20)
 
 
 def _require_probe(args: argparse.Namespace, probe: str, option: str) -> None:

@@ -465,7 +465,7 @@ class LoadProbe(KernelProbe):
 
 
 def _file(request: LoadRequest) -> LoadedFile:
-    return LoadedFile(request.path, attach=request.attach)
+    return LoadedFile(request.path, attach=request.attach, map_bytes_max=request.map_bytes_max)
 
 
 def _in_a_line(name: str, one: Diagnostic) -> str:

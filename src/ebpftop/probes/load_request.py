@@ -18,3 +18,5 @@ class LoadRequest:
 
     path: Path
     attach: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
+    map_bytes_max: int = 256 << 20
+    """What its maps together may take of the kernel's memory."""

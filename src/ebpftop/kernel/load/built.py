@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ebpftop.core.load_records import CodeLine
+from ebpftop.kernel.load.limits import MAP_BYTES
 
 
 class CompileRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -19,7 +20,7 @@ class CompileRequest(msgspec.Struct, frozen=True, array_like=True):
     includes: dict[str, str] = {}
     """The files that it includes with quotes, by the name that they are included by."""
     flags: tuple[str, ...] = ()
-    map_bytes_max: int = 256 << 20
+    map_bytes_max: int = MAP_BYTES
     """What all its maps together may take of the kernel's memory."""
 
 

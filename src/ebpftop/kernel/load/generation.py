@@ -25,6 +25,7 @@ from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.load.source import Source
 from ebpftop.kernel.load.source_lines import Lined, with_texts
 
+_ERROR = re.compile(r"^.*\berror: .*$", re.MULTILINE)
 _WALKED = re.compile(r"^\d+: \(", re.MULTILINE)  # an instruction in the verifier's log
 
 
@@ -95,6 +96,12 @@ class Failure:
         )
 
 
+def first_error(output: str) -> str | None:
+    """Return the first line of clang's messages that is an error: ``hello.c:5:3: error: use of undeclared ..``."""
+    found = _ERROR.search(output)
+    return found[0].removeprefix("/") if found else None
+
+
 def _copies(program: programs.Program, others: Iterable[Place | None], btf_fd: int | None) -> dict[Place, int]:
     """Load a tracing program for its other places too; one that is missing is refused when it is attached there."""
     copies: dict[Place, int] = {}
@@ -142,7 +149,8 @@ class Build:
         if built.error:
             received.close()
             stage: Stage = "map" if built.stage == "map" else "limit" if built.stage == "limit" else "clang"
-            return Failure(stage, built.error, built.remedy, built.output, text, seconds)
+            error = first_error(built.output) or built.error if stage == "clang" else built.error
+            return Failure(stage, error, built.remedy, built.output, text, seconds)
         build = cls(source, text, received, seconds)
         sizes = {one.name: maps.memory_bytes(one.info) for one in build.maps.values()}
         if sum(sizes.values()) > map_bytes_max:

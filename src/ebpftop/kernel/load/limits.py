@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY_BYTES = 400 << 20
-"""Memory of one compilation, maps included, if a memory cgroup can be made for it."""
+"""Memory of one compilation, with maps of `MAP_BYTES`, if a memory cgroup can be made for it."""
+MAP_BYTES = 256 << 20
+"""What the maps of a file may take of the kernel's memory, if nothing else is asked for."""
 ADDRESS_BYTES = 768 << 20
 """Address space of the compiler beyond what its process has when it begins, a quarter of a GiB with its libraries."""
-CPU_S = 5
-WALL_S = 10.0
+CPU_S, CPU_MOST_S = 5, 60
+"""CPU time of a compilation; it may take twice as long. On a slow machine it is `cpu_seconds`."""
 OUTPUT_BYTES = 4 << 20
 """What it may write to one file: its messages."""
 
@@ -23,37 +25,54 @@ _PREFIX = "ebpftop-load-"
 _REMOVE_S = 0.5
 
 
-def restrict() -> None:
+def memory_bytes(map_bytes_max: int) -> int:
+    """Return the memory of a compilation whose maps may take so much."""
+    return MEMORY_BYTES - MAP_BYTES + map_bytes_max
+
+
+def cpu_seconds(warm_up_s: float) -> int:
+    """Return the CPU time of a compilation on a machine where importing the compiler took *warm_up_s* of it.
+
+    That is a second at most on the machines of today; under emulation, twenty.
+    """
+    return min(max(CPU_S, round(CPU_S * warm_up_s)), CPU_MOST_S)
+
+
+def restrict(map_bytes_max: int, cpu_s: int) -> None:
     """Set the limits of this process that need no cgroup. Nothing lifts them again."""
+    locked = memory_bytes(map_bytes_max)
     # The server is a fork: it has what ebpftop had.
     address_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + ADDRESS_BYTES
     for what, warned, ended in (
         (resource.RLIMIT_AS, address_bytes, address_bytes),
-        (resource.RLIMIT_CPU, CPU_S, CPU_S + 1),
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
         (resource.RLIMIT_FSIZE, OUTPUT_BYTES, OUTPUT_BYTES),
         (resource.RLIMIT_CORE, 0, 0),
         # Before Linux 5.11, maps do not count as memory of the cgroup, but against this limit.
-        (resource.RLIMIT_MEMLOCK, MEMORY_BYTES, MEMORY_BYTES),
+        (resource.RLIMIT_MEMLOCK, locked, locked),
     ):
         limit = resource.getrlimit(what)[1]
         most = ended if limit == resource.RLIM_INFINITY else limit
         resource.setrlimit(what, (min(warned, most), min(ended, most)))
 
 
-def reason(status: int, output: str, *, late: bool, out_of_memory: bool) -> str:
-    """Return why a compiler ended without an answer: *status* is that of waitpid(2), *output* what it wrote."""
+def reason(status: int, output: str, memory: int | None, cpu_s: int, *, late: bool) -> str:
+    """Return why a compiler ended without an answer.
+
+    *status* is that of waitpid(2), *output* what it wrote, *memory* how much it had if that was not enough, in bytes.
+    """
     if late:
-        return f"it was not compiled within {WALL_S:.0f} s"
-    if out_of_memory:
-        return f"the compiler needs more than {MEMORY_BYTES >> 20} MB of memory for it"
+        return f"it was not compiled within {2 * cpu_s} s"
+    if memory is not None:
+        return f"the compiler needs more than {memory >> 20} MiB of memory for it"
     if "out of memory" in output:
-        return f"the compiler needs more than {ADDRESS_BYTES >> 20} MB of address space for it"
+        return f"the compiler needs more than {ADDRESS_BYTES >> 20} MiB of address space for it"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
-            return f"it was not compiled within {CPU_S} s of CPU time"
+            return f"it was not compiled within {cpu_s} s of CPU time"
         if number == signal.SIGXFSZ:
-            return f"the compiler wrote more than {OUTPUT_BYTES >> 20} MB of messages"
+            return f"the compiler wrote more than {OUTPUT_BYTES >> 20} MiB of messages"
         return f"the compiler crashed ({signal.Signals(number).name})"
     return "the compiler gave up"
 
@@ -78,14 +97,14 @@ class MemoryCgroups:
                 with suppress(OSError):
                     left.rmdir()
 
-    def make(self, name: str) -> MemoryCgroup | None:
-        """Make one; None if that is not possible."""
+    def make(self, name: str, limit_bytes: int) -> MemoryCgroup | None:
+        """Make one for so much memory; None if that is not possible."""
         if self._place is None:
             return None
         folder = self._place.folder / f"{_PREFIX}{name}"
         try:
             folder.mkdir()
-            (folder / self._place.limit).write_text(str(MEMORY_BYTES))
+            (folder / self._place.limit).write_text(str(limit_bytes))
         except OSError:
             with suppress(OSError):
                 folder.rmdir()

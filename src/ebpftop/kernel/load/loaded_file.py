@@ -18,6 +18,7 @@ from ebpftop.kernel.load.compiled_text import compiled_text
 from ebpftop.kernel.load.events import Event
 from ebpftop.kernel.load.generation import Build, Failure, Generation
 from ebpftop.kernel.load.ladder import Ladder
+from ebpftop.kernel.load.limits import MAP_BYTES
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState, RawEvent
 from ebpftop.kernel.load.maps import OpenMap
 from ebpftop.kernel.load.saved import Watch
@@ -25,9 +26,6 @@ from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.load.slots import Slots
 from ebpftop.kernel.load.source import Source, SourceRefused, read
 from ebpftop.kernel.offsets import function_id, syscall_prefix
-
-MAP_BYTES_MAX = 256 << 20
-"""What the maps of a file may take of the kernel's memory, if nothing else is asked for."""
 
 _NO_EVENTS: Mapping[str, tuple[Event, ...]] = MappingProxyType({})
 
@@ -47,7 +45,7 @@ class LoadedFile:
         attach: Mapping[str, tuple[Event, ...]] = _NO_EVENTS,
         features: KernelFeatures | None = None,
         load_server: LoadServer | None = None,
-        map_bytes_max: int = MAP_BYTES_MAX,
+        map_bytes_max: int = MAP_BYTES,
     ) -> None:
         """Nothing is read or loaded yet. *attach*: events of functions, which win over those that the file names."""
         self.path = path

@@ -147,7 +147,7 @@ def memory_bytes(info: MapInfo) -> int:
 def too_large(name: str, size: int, bytes_max: int) -> tuple[str, str]:
     """Return that a map of *size* bytes was not made, and the remedy. All maps of a file may take *bytes_max*."""
     error = f"the map {name} takes {_mib(size)} of the kernel's memory; all maps of a file may take {_mib(bytes_max)}"
-    return error, "give it fewer entries, or smaller ones"
+    return error, "give it fewer entries, or allow more: --map-memory MIB"
 
 
 def _mib(size: int) -> str:

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import struct
+import time
 from contextlib import suppress
 from functools import cache
 from typing import NoReturn
@@ -103,6 +104,7 @@ def _open_symbols() -> int | None:
 
 def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, symbols_fd: int | None) -> None:
     _warm_up()  # while ebpftop starts
+    cpu_s = limits.cpu_seconds(time.process_time())
     waiting = select.poll()
     waiting.register(requests, select.POLLIN)
     while True:
@@ -122,7 +124,7 @@ def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, s
             continue
         try:
             request = msgspec.msgpack.decode(content, type=CompileRequest)
-            if not _compile(requests, number, request, cgroups, jail, _warm_up()):
+            if not _compile(requests, number, request, cgroups, jail, _warm_up(), cpu_s):
                 return
         except Exception as error:  # noqa: BLE001  # whatever it is: somebody waits for the reason
             _answer(requests, number, Built(error=f"{type(error).__name__}: {error}", stage="limit"), [])
@@ -149,20 +151,22 @@ def _compile(
     cgroups: limits.MemoryCgroups,
     jail: Jail,
     facts: KernelFacts | None,
+    cpu_s: int,
 ) -> bool:
     """Let a child compile, and answer if it did not; return False if ebpftop has ended."""
-    cgroup = cgroups.make(str(os.getpid()))
+    memory = limits.memory_bytes(request.map_bytes_max)
+    cgroup = cgroups.make(str(os.getpid()), memory)
     output_fd = os.memfd_create("ebpftop-output", os.MFD_CLOEXEC)
     pid = helpers.fork_worker()
     if pid == 0:
-        _be_the_child(requests, number, request, cgroup, jail, output_fd, facts)
+        _be_the_child(requests, number, request, cgroup, jail, output_fd, facts, cpu_s)
     try:
-        late, gone = _wait(pid, requests)
+        late, gone = _wait(pid, requests, 2 * cpu_s)
         status = os.waitpid(pid, 0)[1]
         if status and not gone:
-            out_of_memory = cgroup is not None and cgroup.had_to_kill()
+            too_little = memory if cgroup is not None and cgroup.had_to_kill() else None
             output = _read_output(output_fd)
-            error = limits.reason(status, output, late=late, out_of_memory=out_of_memory)
+            error = limits.reason(status, output, too_little, cpu_s, late=late)
             # LLVM ends its process for some errors of the source, such as too large a stack, and says so.
             stage = "clang" if os.WIFEXITED(status) and "error" in output else "limit"
             _answer(requests, number, Built(error=error, stage=stage, output=output), [])
@@ -174,14 +178,14 @@ def _compile(
             cgroup.remove()
 
 
-def _wait(pid: int, requests: socket.socket) -> tuple[bool, bool]:
+def _wait(pid: int, requests: socket.socket, most_s: int) -> tuple[bool, bool]:
     """Wait for the end of a child; end it if it is late (True, False) or if ebpftop has ended (False, True)."""
     pidfd = os.pidfd_open(pid)
     try:
         waiting = select.poll()
         waiting.register(pidfd, select.POLLIN)
         waiting.register(requests, 0)  # only its end: the next request may be there already
-        ready = {fd for fd, _ in waiting.poll(limits.WALL_S * 1000)}
+        ready = {fd for fd, _ in waiting.poll(most_s * 1000)}
         if pidfd in ready:
             return False, False
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -198,6 +202,7 @@ def _be_the_child(
     jail: Jail,
     output_fd: int,
     facts: KernelFacts | None,
+    cpu_s: int,
 ) -> NoReturn:
     status = 1
     try:
@@ -208,7 +213,7 @@ def _be_the_child(
         if cgroup is not None:
             with suppress(OSError):
                 cgroup.join()
-        limits.restrict()
+        limits.restrict(request.map_bytes_max, cpu_s)
         headers = stub_headers() if facts is None else _headers(request, facts)
         fds_fd = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         tree = jail.enter(lambda folder: child.write_tree(folder, headers, request.includes))
@@ -273,7 +278,7 @@ def _show_code(requests: socket.socket, number: int, content: bytes, program_fd:
             status = 0
         finally:
             os._exit(status)
-    late, gone = _wait(pid, requests)
+    late, gone = _wait(pid, requests, 2 * limits.CPU_S)
     if os.waitpid(pid, 0)[1] and not gone:
         _answer(requests, number, ShownCode(error="it took too long" if late else "the disassembler failed"), [])
 
