@@ -132,7 +132,6 @@ def has_happened(lesson: Lesson) -> bool:
     return bool(evidence.lines or evidence.events or any(evidence.total(item.name) for item in evidence.counters()))
 
 
-@pytest.mark.guest
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
 def test_a_solution_is_done(exercise: Exercise, tmp_path: Path) -> None:
     with running(SOLUTIONS / f"{exercise.name}.c", tmp_path) as stream:
