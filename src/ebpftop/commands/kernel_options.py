@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import Filter, Values
 from ebpftop.kernel import capabilities, compile_helper, tracefs
-from ebpftop.kernel.load import server as load_server
 from ebpftop.kernel.root_helper import RootHelper
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.lifecycle import limits, stdio
@@ -228,6 +227,8 @@ def root_work(*, loads: bool = False) -> RootWork:
     """
     instance = tracefs.instance_path(tracefs.mount_privately())
     if loads:
+        from ebpftop.kernel.load import server as load_server  # it needs /sys, which is checked first
+
         load_server.start()
     if not capabilities.has(capabilities.Cap.SYS_ADMIN):
         return RootWork(instance)
@@ -247,6 +248,7 @@ def open_kernel(
     *need* is what the command needs in the end. If not *attach*, the caller attaches them: the privileges that are left
     are enough for that.
     """
+    from ebpftop.kernel.load import server as load_server
     from ebpftop.sources.live import KernelSource
 
     try:
