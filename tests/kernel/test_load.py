@@ -152,6 +152,7 @@ def test_every_event_of_a_buffer_comes_once_with_the_members_as_c_has_them(tmp_p
         fields = event["fields"]
         assert fields["in"] == {"a": -5, "b": -3, "grid": [[1, 0, 0], [0, 0, 9]]}
         assert (fields["how"], fields["low"], fields["high"], fields["uid"]) == ("SECOND", 5, 17, UID)
+        assert event["program"] == stream.loaded()["programs"][0]["name"]
         assert (event["map"], event["pid"], event["uid"], event["cut"]) == ("output", fields["pid"], UID, False)
         assert event["comm"] == fields["comm"]
         assert begin - 0.1 <= event["time"] <= end + 0.1

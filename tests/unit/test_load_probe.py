@@ -37,6 +37,7 @@ class FakeMap:
     ) -> None:
         self.name = name
         self.id = 7
+        self.fd = more.get("fd", -1)
         self.info = MapInfo(kind, key_size, value_size, 512, 0)
         self.key_type, self.value_type = types
         self.event_fields: tuple[tuple[str, str], ...] = more.get("event_fields", ())
@@ -76,7 +77,7 @@ class FakeFile:
             "counts": FakeMap("counts", HASH, 8, 8, (key, u64)),
             "each": FakeMap("each", PERCPU_ARRAY, 4, 8, (u32, u64)),
             "calls": FakeMap("calls", PROG_ARRAY, 4, 4),
-            "output": FakeMap("output", PERF, 4, 4, event_fields=fields),
+            "output": FakeMap("output", PERF, 4, 4, event_fields=fields, fd=77),
         }
         self.raw: list[RawEvent] = []
         self.was_saved = False
@@ -244,6 +245,17 @@ def test_events_have_their_members_and_when_they_happened(file: FakeFile) -> Non
     assert abs(first.time - (now - 2)) < 0.5
     assert abs(second.time - (now - 1)) < 0.5  # its member ts says so
     assert third.time == now  # this one says when something else was
+
+
+def test_an_event_says_which_program_it_is_of_if_only_one_uses_the_buffer(file: FakeFile) -> None:
+    uses = struct.pack("=BBhi8x", 0x18, 0x11, 0, 77)  # r1 = the map with the descriptor 77
+    hello, other = ProgramState("hello", 5, 2, insns=uses), ProgramState("other", 6, 2, insns=uses)
+    idle = ProgramState("idle", 7, 2, insns=bytes(16))
+    for programs, program in (((hello, idle), "hello"), ((hello, other), None)):
+        file.next = file.loading_of(1, programs=programs)
+        probe = started(file)
+        file.raw = [event(812, 1000, b"bash")]
+        assert [one.program for one in of(BpfEvent, probe.read_events(1.0))] == [program]
 
 
 def test_an_event_of_another_size_is_cut_or_bytes(file: FakeFile) -> None:

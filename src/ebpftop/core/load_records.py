@@ -255,7 +255,8 @@ class BpfEvent(Event, frozen=True, kw_only=True, tag="event"):
 
     `fields` are the members of its structure by name; one that is none is in ``data``. `names` says what numbers in
     them stand for, as in `MapRow`, by the names of fields. `pid`, `uid` and `comm` are the fields that mean that, null
-    if there are none. `size` is how many bytes came; `cut`: fewer than the structure has.
+    if there are none. `program` is the one that gave it, null if several programs use that buffer. `size` is how many
+    bytes came; `cut`: fewer than the structure has.
     """
 
     map: str

@@ -79,6 +79,12 @@ def with_map_fds(code: bytes, fds: Mapping[int, int]) -> bytes:
     return bytes(patched)
 
 
+def loaded_map_fds(code: bytes) -> frozenset[int]:
+    """Return the descriptors, or the numbers, of the maps that *code* uses."""
+    found = (INSN.unpack_from(code, at) for at in _wide_instructions(code))
+    return frozenset(immediate for _, registers, _, immediate in found if registers >> 4 == _PSEUDO_MAP_FD)
+
+
 def with_parameters(code: bytes, values: Mapping[int, int]) -> bytes:
     """Return *code*; in each instruction that loads parameter n, it is replaced by ``values[n]``, an unsigned 64 bits.
 

@@ -28,6 +28,7 @@ from ebpftop.core.records import Record, Where
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import bpf_syscall, clocks
 from ebpftop.kernel.bpf_names import map_type
+from ebpftop.kernel.compiled import loaded_map_fds
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.load.layout import Layout, unknown
 from ebpftop.kernel.load.loaded_file import LoadedFile
@@ -63,6 +64,8 @@ class _OpenMap:
     shape: MapShape
     layout: MapLayout
     rows: MapRows | None
+    writer: str | None = None
+    """The program whose events come out of it; None if several programs use it."""
     due_s: float = 0.0
     reading: MapReading | None = None
 
@@ -214,7 +217,9 @@ class LoadProbe(KernelProbe):
             if one.is_readable and layout.key is not None and layout.value is not None:
                 is_array = map_type(one.info.type) in _ARRAYS
                 rows = MapRows(layout.key, layout.value, self._names.name, is_array=is_array, is_sum=one.per_cpu)
-            self._maps[name] = _OpenMap(one, shape, layout, rows)
+            users = [state.name for state in good.programs if one.fd in loaded_map_fds(state.insns)]
+            writer = printable(users[0]) if len(users) == 1 else None
+            self._maps[name] = _OpenMap(one, shape, layout, rows, writer)
 
     def _addresses(self, number: int) -> tuple[int, ...]:
         """Return the addresses of a stack of any stack map of the file."""
@@ -310,6 +315,7 @@ class LoadProbe(KernelProbe):
         event = BpfEvent(
             time=_time(raw, layout, fields, now, offset),
             map=printable(raw.map),
+            program=one.writer,
             cpu=raw.cpu,
             pid=pid,
             uid=uid,
