@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -279,6 +280,25 @@ def test_what_cannot_be_loaded_is_said_in_a_line(tmp_path: Path, text: str | Non
     command = [sys.executable, "-m", "ebpftop", "stream", "--load", str(path), "--duration", "1"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+
+
+def _stream(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ebpftop", "stream", *options, "--duration", "0.5"]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("options", "probes"),
+    [((), {"load", "trace"}), (("--probes", "load"), {"load"}), (("--probes", "users,load"), {"load", "users"})],
+)
+def test_the_probe_of_a_file_may_be_named_beside_others(options: tuple[str, ...], probes: set[str]) -> None:
+    done = _stream("--load", str(LESSONS / "2-counter.c"), *options)
+    assert {line["probe"] for line in of("probe", list(map(json.loads, done.stdout.splitlines())))} == probes
+
+
+def test_without_a_file_it_cannot_be_named() -> None:
+    done = _stream("--probes", "load")
+    assert (done.returncode, "--load FILE.c" in done.stderr) == (2, True), done.stderr
 
 
 def test_without_root_it_says_so_and_ends_with_3(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
     """
     parser.add_argument(
         "--probes",
-        type=values.probes,
+        type=values.probes_and_load if loads else values.probes,
         metavar="LIST",
         help=f"of {','.join(registry().names)}; if not given: {probes or ','.join(registry().on)}",
     )

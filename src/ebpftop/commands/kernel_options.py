@@ -110,7 +110,9 @@ def _attach_options(args: argparse.Namespace, off: tuple[str, ...] = ()) -> dict
 def _probes(args: argparse.Namespace) -> tuple[str, ...]:
     """Return the probes to attach at the start."""
     if _file(args) is not None:
-        return (LOAD, *(("trace",) if args.probes is None else args.probes))
+        return tuple(dict.fromkeys((LOAD, *(("trace",) if args.probes is None else args.probes))))
+    if args.probes is not None and LOAD in args.probes:
+        raise UsageError("--probes load: there is no C file", "--load FILE.c names it")
     return registry().on if args.probes is None else tuple(args.probes)
 
 

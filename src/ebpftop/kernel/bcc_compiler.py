@@ -36,6 +36,8 @@ from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO, ExtInfo
 from ebpftop.kernel.mount_namespace import call_with_file_over
 from ebpftop.kernel.stub_headers import KALLSYMS, KALLSYMS_PLACE, header_tree
 
+__all__ = ("WithoutAutoload", "compile_source", "errors_with_headers", "lib", "toolchain")
+
 _LIBRARY = re.compile(r"\S*/lib(?:bcc|bpf|clang|LLVM)\S*\.so\S*$", re.MULTILINE)
 
 _SECTION = ".bpf.fn."  # BCC puts each function into a section of its own

@@ -11,6 +11,7 @@ import re
 
 from ebpftop.core.records import ProbeName
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
+from ebpftop.probes.load_request import NAME as LOAD
 from ebpftop.probes.registry import registry
 
 
@@ -100,8 +101,16 @@ def env(text: str) -> tuple[str, ...]:
 
 
 def probes(text: str) -> tuple[ProbeName, ...]:
+    return _probes(text, registry().names)
+
+
+def probes_and_load(text: str) -> tuple[ProbeName, ...]:
+    """Take names of probes, and that of the C file's (`--load`)."""
+    return _probes(text, (*registry().names, LOAD))
+
+
+def _probes(text: str, known: tuple[ProbeName, ...]) -> tuple[ProbeName, ...]:
     chosen = [name.strip() for name in text.split(",") if name.strip()]
-    known = registry().names
     unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
         why = "".join(f" ({one})" for one in registry().disabled if one.name in unknown)

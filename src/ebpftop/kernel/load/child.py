@@ -42,9 +42,7 @@ def compile_source(request: CompileRequest, tree: Path, fds_fd: int) -> tuple[Bu
     *fds_fd* stands for /proc/self/fd. What clang writes goes to descriptor 2. It changes the environment and the
     working directory of the process.
     """
-    from bcc.libbcc import lib  # only here, for it loads LLVM
-
-    from ebpftop.kernel.bcc_compiler import WithoutAutoload
+    from ebpftop.kernel.bcc_compiler import WithoutAutoload, lib  # only here, for it loads LLVM
 
     started_s = time.monotonic()
     os.environ["BCC_KERNEL_SOURCE"] = str(tree)
