@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ebpftop.core.format import counted
 from ebpftop.core.load_records import BpfEvent, LoadedMap, MapRow
 from ebpftop.models.lesson_evidence import ARRAYS, Evidence, has_text, member, number, texts
 from ebpftop.models.lesson_source import functions
@@ -178,7 +179,7 @@ def drops_and_counts(evidence: Evidence) -> Verdict:
         return _not_yet(f"{counter} is 0: make the ring small, and start thousands of programs at once")
     if evidence.runs and dropped >= evidence.runs:
         return _not_yet(f"{counter} counts every run, also those whose event came: {dropped} of {evidence.runs}")
-    return _done(f"{dropped} events found no room, and {counter} says so")
+    return _done(f"{counted(dropped, 'event', whole=True)} found no room, and {counter} says so")
 
 
 # ---- Lesson 4 ----
@@ -250,7 +251,7 @@ def _of_length(found: dict[int, str], program: str) -> Verdict:
         return _done(f"34 programs ran, the first one and 33 by tail calls; the 34th call of {program} was not made")
     longest = max(found, default=0)
     if not longest:
-        return _not_yet(f"{program} calls itself: now count in an array how often")
+        return _not_yet(f"{program} runs itself again: now count in an array how often")
     if longest > MAX_TAIL_CALLS:
         return _not_yet(f"{found[longest]} says {longest}: set it to 0 where a chain begins")
     return _not_yet(f"the longest chain so far has {longest} tail calls")

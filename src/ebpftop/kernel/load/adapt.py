@@ -267,7 +267,7 @@ def _parts(argument: str) -> tuple[str, str]:
 def _assigned(kind: str, variable: str, number: int, name: str, context: Context) -> str:
     """Return the declaration of an argument as a variable, which gets its value. Raises NotAdaptable."""
     if number > ARGUMENTS_MAX:
-        raise NotAdaptable(f"at most {ARGUMENTS_MAX} arguments are in registers")
+        raise NotAdaptable(f"no argument after number {ARGUMENTS_MAX} is in a register")
     value = context.argument(number, name)
     # The first value of a pointer is not used: it shows BCC where the pointer comes from.
     origin = f" {variable} = ({kind}){context.anything(name)};" if "*" in kind else ""
