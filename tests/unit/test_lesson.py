@@ -318,6 +318,13 @@ def test_a_chain_ends_after_33_tail_calls() -> None:
     assert verdict("chain", file, slots, depth(33, 0)).startswith("done: 33 tail calls of hello_exec in depth")
     assert verdict("chain", file, slots, depth(34, 0)).startswith("done: 34 programs ran")
 
+    def lengths(*of: int) -> MapReading:
+        rows = tuple(MapRow(id=f"{key:02x}", key=key, value=349) for key in of)
+        return MapReading(time=NOW, map="depth", type="percpu_array", rows=rows)
+
+    assert verdict("chain", file, slots, lengths(2, 33)).startswith("done: 33 tail calls of hello_exec in depth")
+    assert verdict("chain", file, slots, lengths(33, 60)).startswith("not yet")
+
 
 # ---- The text of a file ----
 

@@ -237,9 +237,14 @@ def ends_after_33(evidence: Evidence) -> Verdict:
     found: dict[int, str] = {}
     for item in evidence.counters():
         if item.type in ARRAYS:
-            for row in evidence.rows(item.name):
+            rows = evidence.rows(item.name)
+            for row in rows:
                 for value in row.cpus or (row.value,):
                     found[number(value)] = item.name
+            # An array may also count how many chains have each length: then its index is the length.
+            longest = max((number(row.key) for row in rows if number(row.value)), default=0)
+            if longest in (MAX_TAIL_CALLS, MAX_TAIL_CALLS + 1):
+                found[longest] = item.name
     return _of_length(found, chained[0])
 
 

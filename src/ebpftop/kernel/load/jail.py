@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ebpftop.kernel import capabilities
@@ -16,7 +17,7 @@ from ebpftop.kernel.mount_namespace import lay_over, leave_shared_mounts, mount
 from ebpftop.kernel.stub_headers import KALLSYMS_PLACE, KALLSYMS_TEXT
 from ebpftop.lifecycle.invoker import nobody
 
-_PLACES = ("/tmp", "/run", "/dev/shm", "/mnt")  # one of them has to exist; nothing of ours lies there
+_PLACES = ("/run", "/dev/shm", "/mnt", "/media", "/tmp")
 _TREE = "tree"
 _COPIED = ("/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/online")
 _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -71,10 +72,18 @@ def _mount() -> Path | None:
     """Mount a file system in memory that only this process and its children see; None if refused."""
     if not leave_shared_mounts():
         return None
-    for place in map(Path, _PLACES):
+    for place in free_places():
         if place.is_dir() and mount("tmpfs", place):
             return place
     return None
+
+
+def free_places() -> Iterator[Path]:
+    """Yield where something may be laid over: what is imported later is not below it, wherever ebpftop itself is."""
+    imported = [Path(entry).resolve() for entry in (*sys.path, sys.prefix, sys.base_prefix, __file__)]
+    for place in map(Path, _PLACES):
+        if not any(one.is_relative_to(place.resolve()) for one in imported):
+            yield place
 
 
 def _put(root: Path, name: str, text: str) -> None:
