@@ -32,6 +32,8 @@ _WORDS = (
 )
 _INTEGERS = (0, 1, -1, 2, 39, 255, 4095, 65_535, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1, -(2**63), 10**12)
 _FLOATS = (0.0, 1.0, -1.0, 1e-9, 0.5, 100.0, 1e15, 1e300, -1e300)
+_LENGTHS = ((0, 1, 2, 3, 5, 12, 64), (0, 1, 2, 5), (0, 1), (0,))
+"""Of what a record holds, of what is in that, and so on."""
 _WEIGHTS: dict[type, float] = {Exec: 6, Exit: 4, Process: 2, Trace: 4, Syscall: 3, End: 0.1}
 
 
@@ -41,6 +43,7 @@ class Hostile:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.time = START
+        self._depth = 0
         self._named: dict[str, Callable[[], Any]] = {
             "time": self._time,
             "pid": self._pid,
@@ -93,7 +96,11 @@ class Hostile:
     def _struct(self, kind: type) -> Any:
         known = inspect.type_info(kind)
         assert isinstance(known, inspect.StructType)
-        return kind(**{field.name: self._field(field) for field in known.fields})
+        self._depth += 1
+        try:
+            return kind(**{field.name: self._field(field) for field in known.fields})
+        finally:
+            self._depth -= 1
 
     def _field(self, field: inspect.Field) -> Any:
         named = self._named.get(field.name)
@@ -121,11 +128,23 @@ class Hostile:
                 return {self._value(kind.key_type): self._value(kind.value_type) for _ in range(self._length())}
             case inspect.StructType():
                 return self._struct(kind.cls)
+            case inspect.CustomType(cls=cls) if cls is object:
+                return self._anything()
             case _:
                 raise NotImplementedError(kind)
 
+    def _anything(self, depth: int = 0) -> Any:
+        """Draw what JSON can hold: values of a map, members of an event."""
+        kind = self.random.randrange(7 if depth < 3 else 5)
+        if kind == 5:
+            return [self._anything(depth + 1) for _ in range(self.random.randrange(4))]
+        if kind == 6:
+            return {self.text(): self._anything(depth + 1) for _ in range(self.random.randrange(4))}
+        return self.random.choice((None, True, self.random.choice(_INTEGERS), self.random.choice(_FLOATS), self.text()))
+
     def _length(self) -> int:
-        return self.random.choice((0, 1, 2, 3, 5, 12, 64))
+        # A field of a struct is a struct with fields: there an end has to come.
+        return self.random.choice(_LENGTHS[min(self._depth, len(_LENGTHS)) - 1])
 
 
 def hostile_records(seed: int, count: int) -> Iterator[Record]:
