@@ -256,8 +256,11 @@ class PlaybackController:
     # Work that may wait for a disk, or read all that was recorded: the last request of each kind counts.
 
     def ask_rates(self, buckets: int) -> None:
-        """Have `Host.show_rates` called with so many rates; at once if they take less time than a thread would."""
-        if self.timeline is not None and self.timeline.counts_fast:
+        """Have `Host.show_rates` called with so many rates; at once if they take less time than a thread would.
+
+        A history is in memory. A recording may be on a slow disk, and no key waits for that.
+        """
+        if self.timeline is not None and self.player is None and self.timeline.counts_fast:
             self._host.show_rates(self.timeline.rates(buckets))
         else:
             self._request("rates", (buckets, 0.0))
