@@ -6,6 +6,8 @@ import argparse
 import gc
 import os
 import select
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +142,12 @@ def test_who_reads_keys_ahead_sleeps_until_there_is_one_and_ends_at_once(monkeyp
         for fd in (stdin, reading, writing):
             os.close(fd)
     assert set(waits) == {()}
+
+
+def test_what_loads_files_of_users_is_not_imported_without_one() -> None:
+    code = (
+        "import sys, ebpftop.commands.live, ebpftop.commands.stream, ebpftop.sources.live\n"
+        "print([name for name in sys.modules if name.startswith('ebpftop.kernel.load.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"

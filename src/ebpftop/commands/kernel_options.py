@@ -250,7 +250,6 @@ def open_kernel(
     *need* is what the command needs in the end. If not *attach*, the caller attaches them: the privileges that are left
     are enough for that.
     """
-    from ebpftop.kernel.load import server as load_server
     from ebpftop.sources.live import KernelSource
 
     try:
@@ -258,7 +257,10 @@ def open_kernel(
     except BaseException:
         root.close()
         compile_helper.close()
-        load_server.close()
+        if options.load is not None:
+            from ebpftop.kernel.load import server as load_server
+
+            load_server.close()
         raise
     for note in source.notes:
         stdio.report(note)

@@ -16,7 +16,6 @@ from ebpftop.kernel.compiled import Compiled, MapSpec, with_map_fds, with_parame
 from ebpftop.kernel.compiler import compiled, recheck
 from ebpftop.kernel.errors import DamagedError, LoadError, NotCompiledError
 from ebpftop.kernel.fields import Defines
-from ebpftop.kernel.load.programs import load_btf
 from ebpftop.kernel.maps import Map
 from ebpftop.kernel.offsets import function_id
 
@@ -107,7 +106,7 @@ class Module:
         self._places: dict[str, list[str]] = {}
         self._own: dict[str, Map] = {}
         self._tables: dict[str, Map] = {}
-        self._btf_fd = load_btf(self._compiled.btf) if self._compiled.btf else None
+        self._btf_fd = self._load_types()
         try:
             for spec in self._compiled.maps:
                 if spec.name not in extra_maps:
@@ -117,6 +116,13 @@ class Module:
             self.close()
             self.verify_cached()
             raise
+
+    def _load_types(self) -> int | None:
+        if not self._compiled.btf:
+            return None
+        from ebpftop.kernel.load.programs import load_btf  # not at a start that has no use for it
+
+        return load_btf(self._compiled.btf)
 
     def verify_cached(self) -> None:
         """Raise DamagedError if the cache entry of this file is not what the compiler makes of it now."""

@@ -31,9 +31,7 @@ from ebpftop.kernel.errors import DamagedError
 from ebpftop.kernel.event_buffer import Buffer
 from ebpftop.kernel.filter_check import with_processes
 from ebpftop.kernel.filter_maps import KernelFilter
-from ebpftop.kernel.load import server as load_server
 from ebpftop.kernel.overhead import OverheadSampler
-from ebpftop.kernel.own_file import FileReader
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.threads import own_pids
 from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
@@ -53,6 +51,7 @@ from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.tracing import BadTrace, parse_condition
 
 if TYPE_CHECKING:
+    from ebpftop.kernel.own_file import FileReader
     from ebpftop.probes.load import LoadProbe
 
 _log = logging.getLogger(__name__)
@@ -387,6 +386,8 @@ class KernelSource(LoadEdits):
             one = self._probes[probe]
             if one.module is None:
                 return None
+            from ebpftop.kernel.own_file import FileReader  # with all that reads types and code
+
             return self._readers.setdefault(probe, FileReader(self._root)).read(one.module)
 
     def is_on(self, probe: ProbeName) -> bool:
@@ -483,7 +484,10 @@ class KernelSource(LoadEdits):
         self._closed.set()
         self._pace.wake()
         compile_helper.close()  # a probe that is being compiled need not wait for it
-        load_server.close()
+        if self.options.load is not None:
+            from ebpftop.kernel.load import server as load_server
+
+            load_server.close()
         if self._attaching is not None:
             self._attaching.join()
         self._cost.close()
