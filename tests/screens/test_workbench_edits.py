@@ -87,9 +87,31 @@ async def test_what_refuses_a_value_stands_beside_it() -> None:
         await pilot.press("tab", "tab", "j", "enter", *"300", "enter")
         await seen(pilot, "300 is too large; u8 goes to 255")
         assert typed(app) == "300"
+        await pilot.press("backspace")
+        assert "300 is too large" not in shown(app)
         await pilot.press("escape")
         assert not screen(app).editor.is_open
         assert screen(app).maps.has_focus
+
+
+async def test_an_esc_behind_the_enter_that_wrote_does_not_close_the_workbench() -> None:
+    source = Editable(scene.counter())
+    async with working(source) as (pilot, app):
+        await pilot.press("tab", "tab", "j", "enter", *"42", "enter")
+        await until(pilot, lambda: not screen(app).editor.is_open)
+        await pilot.press("escape")
+        assert shown(app).startswith(" counter.c")
+        await pilot.press("escape")
+        assert app.screen is app.main
+
+
+async def test_tab_completes_the_last_word() -> None:
+    source = Editable(scene.tail())
+    async with working(source) as (pilot, app):
+        await pilot.press("tab", "tab", "A", *"openat = ign", "tab")
+        assert typed(app) == "openat = ignore"
+        await pilot.press(*"xy", "tab")
+        assert typed(app) == "openat = ignorexy"
 
 
 async def test_esc_leaves_it_as_it_was() -> None:

@@ -31,7 +31,7 @@ class SourceRefused(Exception):
 
 def read_text(path: Path) -> str:
     """Return the text of a C file. Raises SourceRefused."""
-    name = printable(path.name)
+    name = printable(path.name or str(path))
     try:
         # Not to wait at a pipe that nobody writes to.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)

@@ -102,7 +102,9 @@ def _column(leaf: Leaf, of: str, rank: int, *, first: bool) -> Column[Entry]:
 
     def cell(entry: Entry, _: float) -> Cell:
         look = "strong" if of == KEY else ""
-        return value_cell(leaf, part(entry), entry.row.names.get(leaf.place(of), ""), look)
+        found = value_cell(leaf, part(entry), entry.row.names.get(leaf.place(of), ""), look)
+        # The key 0 is a key like others, and not nothing.
+        return (Span("0", look),) if of == KEY and found is _NONE else found
 
     title = title_of(leaf, of, first=first)
     return Column(

@@ -18,6 +18,9 @@ from ebpftop.ui.screens.bench_lists import MAPS, SECOND, BenchLists
 from ebpftop.ui.widgets.cell_editor import CellEditor
 from ebpftop.ui.widgets.row_view import RowView
 
+_ESC_AFTER_S = 2.0
+"""So long after a value was written, the first Esc closes nothing: many press it behind Enter."""
+
 
 class EditBench(BenchLists):
     """Lists whose maps can be written while the program runs."""
@@ -31,6 +34,7 @@ class EditBench(BenchLists):
     def __init__(self) -> None:
         super().__init__()
         self._counts_lines = False
+        self._was_written = False
 
     def refusal(self, table: MapTable) -> str:
         """Return why a map cannot be written now; empty if it can."""
@@ -110,6 +114,18 @@ class EditBench(BenchLists):
             self.editor.note(str(refused), bad=True)
         else:
             self.editor.close()
+            self._was_written = True
+            self.set_timer(_ESC_AFTER_S, self._forget_written)
+
+    def _forget_written(self) -> None:
+        self._was_written = False
+
+    def action_back(self) -> None:
+        """Close the workbench; not by an Esc that was meant for the line that Enter has just closed."""
+        if self._was_written:
+            self._was_written = False
+        else:
+            super().action_back()
 
     def _answered(self, refused: SourceError | None) -> None:
         if refused is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -12,6 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Label
+
+_WORD_AT_END = re.compile(r"[^\s=]*\Z")
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ class CellEditor(Horizontal):
         entry = self.query_one(Input)
         entry.value = asked.text
         entry.select_all()
+        self._hint(asked)
+
+    def _hint(self, asked: Asked) -> None:
         several = f"  ↓ next of {len(self._fields)} fields" if len(self._fields) > 1 else ""
         self.note(f"{asked.hint}{several}")
 
@@ -105,6 +111,8 @@ class CellEditor(Horizontal):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
+        if self.asked is not None and self.query_one(".cell-note", Label).has_class("-bad"):
+            self._hint(self.asked)  # what was refused is no longer there
 
     def action_write(self) -> None:
         asked = self.asked
@@ -120,14 +128,18 @@ class CellEditor(Horizontal):
             self._ask()
 
     def action_complete(self) -> None:
-        """Complete to the next choice that begins so."""
+        """Complete the last word to the next choice that begins so."""
         asked, entry = self.asked, self.query_one(Input)
         if asked is None or not asked.choices:
             return
+        word = _WORD_AT_END.search(entry.value)
+        begun = word[0] if word else ""
         choices = asked.choices
-        if entry.value in choices:
-            at = (choices.index(entry.value) + 1) % len(choices)
+        if begun in choices:
+            at = (choices.index(begun) + 1) % len(choices)
         else:
-            at = next((at for at, choice in enumerate(choices) if choice.startswith(entry.value)), 0)
-        entry.value = asked.choices[at]
+            at = next((at for at, choice in enumerate(choices) if choice.startswith(begun)), -1)
+        if at < 0:
+            return
+        entry.value = entry.value.removesuffix(begun) + choices[at]
         entry.cursor_position = len(entry.value)
