@@ -15,8 +15,7 @@ from ebpftop.kernel import capabilities, compile_helper, tracefs
 from ebpftop.kernel.root_helper import RootHelper
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.lifecycle import limits, stdio
-from ebpftop.probes.load_request import NAME as LOAD
-from ebpftop.probes.registry import registry
+from ebpftop.probes.registry import LOAD, registry
 from ebpftop.settings.values import NO_ENVIRONMENT
 from ebpftop.syscalls import abi as abis
 from ebpftop.syscalls.tracing import TracedCall, parse_trace

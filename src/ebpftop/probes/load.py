@@ -42,7 +42,8 @@ from ebpftop.kernel.loader import Module
 from ebpftop.probes.base import Context, KernelProbe
 from ebpftop.probes.load_names import LoadNames
 from ebpftop.probes.load_report import Facts, codes, compiling, loaded
-from ebpftop.probes.load_request import NAME, LoadRequest
+from ebpftop.probes.load_request import LoadRequest
+from ebpftop.probes.registry import LOAD
 
 _PROG_ARRAY, _STACK_TRACE = "prog_array", "stack_trace"
 _ARRAYS = frozenset(("array", "percpu_array", "prog_array"))
@@ -79,7 +80,7 @@ class LoadProbe(KernelProbe):
         self, context: Context, request: LoadRequest, make: Callable[[LoadRequest], LoadedFile] | None = None
     ) -> None:
         super().__init__(context)
-        self.name = NAME
+        self.name = LOAD
         self._request = request
         self._make = make or _file
         self._loaded_file: LoadedFile | None = None

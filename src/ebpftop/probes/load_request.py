@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ebpftop.kernel.load.events import Event
 
-NAME = "load"
-"""The name of the probe."""
-
 
 @dataclass(frozen=True)
 class LoadRequest:

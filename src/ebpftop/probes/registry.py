@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 GROUP = "ebpftop.probes"
 """The entry points by which other distribution packages bring their rows."""
 
+LOAD: ProbeName = "load"
+"""The probe of a C file of the user's own: it is there only if one is loaded."""
+
 _NAME = re.compile(r"[a-z]{1,16}")
 
 
@@ -116,7 +119,7 @@ PROBES = (
         screen=True,
     ),
     ProbeRow(
-        name="load",
+        name=LOAD,
         about="a BPF program of your own: what `ebpftop load FILE.c` runs",
         probe=None,
         records=(

@@ -11,8 +11,7 @@ import re
 
 from ebpftop.core.records import ProbeName
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
-from ebpftop.probes.load_request import NAME as LOAD
-from ebpftop.probes.registry import registry
+from ebpftop.probes.registry import LOAD, registry
 
 
 def seconds(text: str) -> float:

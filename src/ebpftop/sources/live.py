@@ -39,8 +39,7 @@ from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.priority import stand_back
 from ebpftop.lifecycle.process import hold_back_signals, process
 from ebpftop.probes.base import Context, KernelProbe, ProbeError
-from ebpftop.probes.load_request import NAME as LOAD
-from ebpftop.probes.registry import ProbeRow, registry
+from ebpftop.probes.registry import LOAD, ProbeRow, registry
 from ebpftop.probes.syscalls import SyscallsProbe
 from ebpftop.probes.user_names import UserNames
 from ebpftop.sources.live_options import Options
