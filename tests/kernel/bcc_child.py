@@ -56,7 +56,9 @@ def _compile(folder: str, source: str, flags: tuple[str, ...], result_fd: int) -
             pass
 
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    # Beyond what a large test process has handed down.
+    mapped_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped_bytes + _MEMORY_BYTES, mapped_bytes + _MEMORY_BYTES))
     os.environ["BCC_KERNEL_SOURCE"] = folder
     try:
         module = Plain(text=source.encode(), cflags=["-g", "-Werror=implicit-function-declaration", *flags]).module

@@ -16,7 +16,7 @@ from ebpftop.kernel.load.line_counts import COUNTER_BYTES, plan
 from ebpftop.kernel.maps import Map, lookup
 from tests.kernel.support import needs_root
 
-pytestmark = [needs_root, pytest.mark.guest]
+pytestmark = needs_root
 
 _SCHED_CLS, _TEST_RUN, _ARRAY = 3, 10, 2
 _U64 = (1 << 64) - 1

@@ -25,7 +25,7 @@ from tests.kernel import own_source
 from tests.kernel.support import Line, Stream, needs_root, of
 from tests.unit.recording_samples import play
 
-pytestmark = [needs_root, pytest.mark.guest]
+pytestmark = needs_root
 
 LESSONS = Path(__file__).parents[2] / "bpf/lesson"
 UID = 54_321
@@ -100,6 +100,7 @@ class Loads(Stream):
         return of("loaded", self.lines)[-1]
 
 
+@pytest.mark.guest
 def test_the_lesson_counts_every_program_that_a_user_starts() -> None:
     with Loads(LESSONS / "2-counter.c") as stream:
         run_as_user(20)
@@ -125,6 +126,7 @@ def test_names_of_users_come_with_their_numbers() -> None:
     assert rows[-1]["names"] == {"key": "root"}
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize(
     "buffer",
     [

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from ebpftop.kernel.load.built import Built, CompileRequest
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
-pytestmark = [needs_root, pytest.mark.guest]
+pytestmark = needs_root
 
 SMALL = "BPF_HASH(counts, u32, u64);\nint f(void *ctx) { return 0; }\n"
 # Sums of 2^40 terms.
@@ -151,13 +151,18 @@ def children_of(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def child_of(running: LoadServer) -> int:
+def being_compiled(running: LoadServer, thread: ThreadPoolExecutor, text: str) -> tuple[Future[Built], int]:
+    """Have *text* compiled; return what will be made of it, and the process that is about it."""
     assert running.helper_pid is not None
     until_s = time.monotonic() + 60
+    while children_of(running.helper_pid):  # one that has answered, and is on its way out
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
+    asked = thread.submit(compiled, running, text)
     while not (found := children_of(running.helper_pid)):
         assert time.monotonic() < until_s
         time.sleep(0.005)
-    return found[0]
+    return asked, found[0]
 
 
 def is_gone(pid: int) -> bool:
@@ -178,8 +183,8 @@ def test_a_child_that_is_killed_is_an_error_of_the_compilation() -> None:
     running = LoadServer()
     try:
         with ThreadPoolExecutor(1) as thread:
-            asked = thread.submit(compiled, running, ENDLESS)
-            os.kill(child_of(running), signal.SIGKILL)
+            asked, child = being_compiled(running, thread, SLOW)
+            os.kill(child, signal.SIGKILL)
             built = asked.result()
         assert (built.stage, built.error) == ("limit", "the compiler crashed (SIGKILL)")
         assert goes_on(running)
@@ -191,8 +196,7 @@ def test_a_server_that_is_killed_takes_its_child_along_and_is_an_error() -> None
     running = LoadServer()
     try:
         with ThreadPoolExecutor(1) as thread:
-            asked = thread.submit(compiled, running, ENDLESS)
-            child = child_of(running)
+            asked, child = being_compiled(running, thread, ENDLESS)
             assert running.helper_pid is not None
             os.kill(running.helper_pid, signal.SIGKILL)
             built = asked.result()
@@ -219,8 +223,7 @@ def test_closing_ends_what_is_being_compiled() -> None:
     server = running.helper_pid
     assert server is not None
     with ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(compiled, running, ENDLESS)
-        child = child_of(running)
+        asked, child = being_compiled(running, thread, ENDLESS)
         running.close()
         assert asked.result().stage == "limit"
     wait_until_gone(child)
@@ -268,8 +271,7 @@ def test_the_server_and_its_children_have_few_rights(running: LoadServer) -> Non
 def test_a_compilation_that_is_late_is_ended(running: LoadServer) -> None:
     """It is stopped, so that it does not use up its CPU time before."""
     with ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(compiled, running, ENDLESS)
-        child = child_of(running)
+        asked, child = being_compiled(running, thread, SLOW)
         os.kill(child, signal.SIGSTOP)
         assert asked.result().error.startswith("it was not compiled within")
     wait_until_gone(child)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -124,6 +126,17 @@ async def test_tab_leads_to_them_and_the_arrows_choose() -> None:
         await until(pilot, lambda: isinstance(app.screen, MainScreen))
         await pilot.press("tab")
         assert app.main.pane is app.main.panes[0]
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+async def test_they_can_have_the_focus_in_no_room(width: int) -> None:
+    async with running(Remembered(minute())) as (pilot, app):
+        await pilot.press("shift+tab")
+        found = graphs(app)
+        empty = tuple(replace(one, columns=()) for one in found._graphs)
+        await pilot.resize_terminal(width, 40)
+        found.show(empty, (0.0, 0.0))
+        assert len(found._lines) == max(1, found.size.height - 1) + 1
 
 
 async def test_enter_on_a_column_shows_its_moment_in_all_panes() -> None:

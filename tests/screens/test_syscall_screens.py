@@ -217,16 +217,18 @@ async def test_enter_leads_from_a_call_to_its_processes_to_their_calls_and_esc_b
 async def test_the_source_is_asked_for_callers_while_they_are_shown() -> None:
     source = FakeSource(minute_of_calls())
     callers: frozenset[WatchedList] = frozenset(("callers",))
+    waits: frozenset[WatchedList] = frozenset(("waits",))
     async with running(source) as (pilot, _app):
         await pilot.press(*HERE, "I")
         await pilot.press("escape", "j")
-        assert source.watched == [], "calls in flight are in every reading"
+        assert source.watched == [waits, frozenset()], "calls in flight are in every reading, what all wait for is not"
+        source.watched.clear()
         await pilot.press("enter")
         await until(pilot, lambda: source.watched[-1:] == [callers])
         await pilot.press("j", "enter")
         await pilot.press("escape")
         await until(pilot, lambda: len(source.watched) >= 3)
-        assert set(source.watched) == {callers}, "the call below is still shown"
+        assert set(source.watched) == {callers, callers | waits}, "the call below is still shown"
         await pilot.press("escape")
         await until(pilot, lambda: source.watched[-1:] == [frozenset()])
 

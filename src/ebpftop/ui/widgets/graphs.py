@@ -270,7 +270,7 @@ def _bars(graph: Graph, width: int, height: int) -> list[list[Span]]:
 def _coloured(text: str, bright: Collection[int | None], marked: Collection[int]) -> list[Span]:
     looks = ["bar"] * len(text)
     for column in bright:
-        if column is not None and column < len(text):
+        if column is not None and 0 <= column < len(text):
             looks[column] = "peak"
     for column in (*marked, *(column for column, character in enumerate(text) if character == MARK)):
         if column < len(text):
