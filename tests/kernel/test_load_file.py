@@ -13,7 +13,7 @@ import pytest
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, execute, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest]
+pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
 
 COUNTS = """\
 BPF_HASH(counts, u32, u64);

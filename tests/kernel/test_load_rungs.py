@@ -20,7 +20,7 @@ from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 from tests.kernel.support import compile_c
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest]
+pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -14,7 +14,7 @@ from ebpftop.kernel.own_file import text_of
 from tests.kernel import own_source
 from tests.kernel.support import needs_root
 
-pytestmark = [needs_root, pytest.mark.guest]
+pytestmark = [needs_root, pytest.mark.guest, pytest.mark.extremes]
 
 
 def own(source: own_source.OwnSource) -> OwnFile:
@@ -62,6 +62,7 @@ def test_values_of_all_cpus_are_added() -> None:
     assert text_of(bytes([1, *bytes(7), 2, *bytes(7)]), 8) == "3"
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not shutil.which("bpftool"), reason="needs bpftool")
 def test_with_btf_bpftool_shows_types_and_lines() -> None:
     with own_source.opened(own_source.OwnSource, probes=("users",), btf=True) as source:

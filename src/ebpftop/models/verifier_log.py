@@ -25,7 +25,8 @@ _PART = re.compile(r"(?:^|\s)(R\d+|fp-\d+)(?:_[a-z]+)?=")
 _TAIL = re.compile(r"(?:\s(?:refs=[\d,]+|cb|async_cb))+$")
 _STATISTICS = re.compile(r"processed (\d+) insns")
 _NOISE = re.compile(
-    r"processed \d|verification time|stack depth|func#\d+ @|Live regs before|mark_precise|last_idx|regs=|parent |"
+    r"processed \d|verification time|stack depth|subprog \d|func#\d+ @|Live regs before|mark_precise|last_idx|regs=|"
+    r"parent |"
     r"propagating|cur state:|old state:|caller:|callee:|returning from callee|to caller at|Validating |Func#|\s|"
     r"Global function|arg#\d+ |\(truncated|BTF of |\d+: safe$",
 )

@@ -18,6 +18,7 @@ PREAMBLE = """\
 #define __EB_WORD(ctx, n) (((struct bpf_raw_tracepoint_args *)(ctx))->args[n])
 #define __EB_READ(from) \\
 	({ unsigned long __eb_v = 0; bpf_probe_read_kernel(&__eb_v, sizeof(__eb_v), (from)); __eb_v; })
+#define __EB_TRACED(ctx) __EB_READ(&((struct bpf_raw_tracepoint_args *)(ctx))->args[0])
 #define __EB_REGS(regs) ((struct pt_regs *)(unsigned long)(regs))
 #if defined(bpf_target_x86)
 #define __EB_ARG1(regs) __EB_READ(&__EB_REGS(regs)->di)
@@ -114,6 +115,9 @@ class Context:
         """Return a pointer to the registers of the system call. Raises NotAdaptable."""
         if not self.is_call or self.kind not in _WITH_REGISTERS:
             raise NotAdaptable(f"a {self.kind} does not have the registers of a call")
+        if self.kind in ("fentry", "fexit"):
+            # BTF of Linux 5.10 may not say what struct pt_regs is: then the verifier refuses to load the word.
+            return f"__EB_TRACED({name})"
         return f"__EB_FIRST({name})" if self.kind == "kprobe" else f"__EB_WORD({name}, 0)"
 
     def call_number(self, name: str) -> str:

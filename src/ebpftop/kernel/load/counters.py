@@ -16,7 +16,7 @@ from ebpftop.kernel.maps import Map, lookup
 _ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 _NAME = "ebpftop_lines"
 _KEY = struct.pack("=I", 0)
-_STACK = re.compile(r"^stack depth (\d+)", re.MULTILINE)
+_STACK = re.compile(r"^stack depth (?:max )?(\d+)", re.MULTILINE)  # "max" since Linux 7.x
 
 
 class Counters:
