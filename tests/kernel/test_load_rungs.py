@@ -95,6 +95,7 @@ class Rung(File):
     """A file whose programs may hang at places of one kind only."""
 
     kind = ""
+    kinds: tuple[str, ...] = ()
 
     def load_at(self, text: str, *kinds: str) -> Loading:
         """Load it; skip the test if this kernel has no such places."""
@@ -118,7 +119,7 @@ def rung(
         ladder, "places", lambda event: tuple(place for place in attach.places(event) if place.kind in kinds)
     )
     made = Rung(tmp_path, running)
-    made.kind = kinds[0]
+    made.kind, made.kinds = kinds[0], kinds
     yield made
     made.file.close()
 
@@ -192,6 +193,61 @@ def test_a_32_bit_call_of_the_same_number_is_another_call(rung: Rung, tmp_path: 
         child.wait()
         value = rung.file.maps["calls"].lookup(struct.pack("=I", child.pid))
     assert value == struct.pack("=Q", 1)
+
+
+BY_HAND = """\
+BPF_HASH(seen, u32, u64);
+int on_call(struct pt_regs *ctx)
+{
+    struct pt_regs *regs = (struct pt_regs *)PT_REGS_PARM1(ctx);
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    u64 both = PT_REGS_PARM1(regs) << 32, second = 0;
+
+    bpf_probe_read_kernel(&second, sizeof(second), &PT_REGS_PARM2(regs));
+    both |= second;
+    seen.update(&pid, &both);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("rung", ["kprobe", "fentry", "raw_tracepoint"], indirect=True)
+def test_registers_of_a_calls_own_function_arrive_by_hand(rung: Rung) -> None:
+    rung.load_at(f"// ebpftop: attach on_call=kprobe:__x64_sys_setpgid\n{BY_HAND}", rung.kind)
+    _libc.setpgid(0x7FFF1234, 0x4321)
+    os.getpgid(0)
+    assert own(rung, "seen", "=Q") == (0x7FFF1234 << 32 | 0x4321,)
+
+
+KFUNC = """\
+BPF_HASH(seen, u32, u64);
+BPF_HASH(returned, u32, s64);
+KFUNC_PROBE(sys_getpgid, const struct pt_regs *regs)
+{
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    u64 asked = PT_REGS_PARM1(regs);
+
+    seen.update(&pid, &asked);
+    return 0;
+}
+KRETFUNC_PROBE(sys_getpgid, const struct pt_regs *regs, int ret)
+{
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    s64 found = ret;
+
+    returned.update(&pid, &found);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("rung", [("fentry", "fexit"), ("tp_btf",)], indirect=True)
+def test_a_program_for_the_btf_of_a_call_sees_that_call_alone(rung: Rung) -> None:
+    rung.load_at(KFUNC, *rung.kinds)
+    os.getpgid(os.getpid())
+    os.getppid()
+    assert own(rung, "seen", "=Q") == (os.getpid(),)
+    assert own(rung, "returned", "=q") == (os.getpgid(0),)
 
 
 @pytest.mark.parametrize("rung", ["kprobe", "fentry"], indirect=True)

@@ -82,6 +82,55 @@ def test_what_cannot_be_rewritten_is_refused_with_the_reason(text: str, function
         adapted(source(text), {function: kind})  # type: ignore[dict-item]  # of one of the kinds
 
 
+BY_HAND = """\
+// ebpftop: attach f=kprobe:__x64_sys_openat
+int f(struct pt_regs *ctx)
+{
+    struct pt_regs *regs = (struct pt_regs *)PT_REGS_PARM1(ctx);
+    return PT_REGS_PARM2(regs) != 0;
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["__x64_sys_openat", "__arm64_sys_openat", "sys_openat"])
+def test_registers_that_are_read_by_hand_are_those_of_the_call_elsewhere_too(name: str) -> None:
+    text = BY_HAND.replace("__x64_sys_openat", name)
+    assert adapted(source(text), {"f": "kprobe"}) == text
+    raw = adapted(source(text), {"f": "raw_tracepoint"})
+    assert "((struct pt_regs *)__EB_WORD(ctx, 0))" in raw
+    assert "(__EB_ARG2(regs))" in raw
+    assert "__eb_nr" in raw
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        (BY_HAND, "tracepoint", "does not have the registers"),
+        (BY_HAND.replace("ctx)", "ctx, int dfd)"), "raw_tracepoint", "attach it to syscall:NAME"),
+        (BY_HAND.replace("ctx)", "ctx, int dfd)"), "kprobe", "attach it to syscall:NAME"),
+        (BY_HAND.replace("PT_REGS_PARM1(ctx)", "ctx->di"), "raw_tracepoint", r"PT_REGS_PARM1\(ctx\) is understood"),
+        (BY_HAND.replace("__x64_sys_openat", "__ia32_sys_openat"), "raw_tracepoint", "kernel function"),
+        (BY_HAND.replace("__x64_sys_openat", "sys_imageblit"), "raw_tracepoint", "kernel function"),
+    ],
+)  # fmt: skip
+def test_what_a_function_of_a_system_call_does_not_have_is_refused(text: str, kind: str, words: str) -> None:
+    with pytest.raises(NotAdaptable, match=words):
+        adapted(source(text), {"f": kind})  # type: ignore[dict-item]  # of one of the kinds
+
+
+def test_a_program_for_the_btf_of_a_call_passes_over_others_at_a_tracepoint() -> None:
+    text = "KFUNC_PROBE(__x64_sys_openat, const struct pt_regs *regs)\n{ return regs->si != 0; }\n"
+    made = adapted(source(text), {"kfunc__vmlinux____x64_sys_openat": "tp_btf"}, compat=Compat(16, 2))
+    assert "unsigned long __eb_nr = __EB_WORD(ctx, 1);" in made
+    assert made.endswith("return regs->si != 0; }\n")
+    text = "KRETFUNC_PROBE(vmlinux, sys_openat, struct pt_regs *regs, int ret) { return ret; }\n"
+    made = adapted(source(text.replace("KRET", "MODULE_KRET")), {"kretfunc__vmlinux__sys_openat": "tp_btf"})
+    assert "__EB_NR(__EB_TRACED(ctx))" in made
+    text = "KFUNC_PROBE(__x64_sys_openat, struct pt_regs *regs, int dfd) { return dfd; }\n"
+    with pytest.raises(NotAdaptable, match="has one argument"):
+        adapted(source(text), {"kfunc__vmlinux____x64_sys_openat": "tp_btf"})
+
+
 def test_the_result_of_a_function_is_behind_its_arguments() -> None:
     text = "int kretprobe__f(void *ctx) { return PT_REGS_RC(ctx); }"
     assert "__EB_WORD(ctx, 3)" in adapted(source(text), {"kretprobe__f": "fexit"}, counts={"kretprobe__f": 3})

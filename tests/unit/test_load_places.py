@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ebpftop.core.records import Attempt
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.bpf_syscall import MapInfo
 from ebpftop.kernel.load import attach, ladder, maps
@@ -14,6 +16,7 @@ from ebpftop.kernel.load.adapt import NotAdaptable
 from ebpftop.kernel.load.attach import Place, places
 from ebpftop.kernel.load.events import parse
 from ebpftop.kernel.load.ladder import Ladder
+from ebpftop.kernel.load.loading import ProgramState
 from ebpftop.kernel.load.slots import index_of
 from ebpftop.kernel.load.source import Source, read_from
 from ebpftop.kernel.maps import CPUS
@@ -51,6 +54,12 @@ def vias(text: str) -> list[str]:
         ("kprobe:do_exit", ["kprobe:do_exit", "fentry:do_exit"]),
         ("kretprobe:vfs_read", ["kretprobe:vfs_read", "fexit:vfs_read"]),
         ("kprobe:__x64_sys_execve", vias("syscall:execve")),
+        ("kprobe:__do_sys_execve", ["kprobe:__do_sys_execve", "fentry:__do_sys_execve"]),
+        ("kprobe:__ia32_sys_execve", ["kprobe:__ia32_sys_execve", "fentry:__ia32_sys_execve"]),
+        ("kprobe:sys_imageblit", ["kprobe:sys_imageblit", "fentry:sys_imageblit"]),
+        ("kretprobe:__x64_sys_execve", vias("syscall_exit:execve")),
+        ("fentry:__x64_sys_execve", [f"fentry:{EXECVE}", "tp_btf:sys_enter"]),
+        ("fexit:sys_execve", [f"fexit:{EXECVE}", "tp_btf:sys_exit"]),
         ("tracepoint:sched:sched_switch", ["tracepoint:sched:sched_switch"]),
         ("raw_tracepoint:sched_switch", ["raw_tracepoint:sched_switch"]),
         ("uprobe:/bin/bash:readline", ["uprobe:/bin/bash:readline"]),
@@ -165,6 +174,17 @@ def test_a_program_that_can_hang_nowhere_says_why(monkeypatch: pytest.MonkeyPatc
     assert steps.adapt(source(text), as_it_is) == ""
     assert steps.reason("kprobe__do_exit") == "no kprobe; no fentry"
     assert steps.kind("kprobe__do_exit") == "kprobe"
+
+
+def test_a_program_that_no_place_takes_says_what_it_needs() -> None:
+    why = "the kernel refused to load it"
+    state = ProgramState("kfunc__vfs_read", None, 26, attempts=(Attempt(via="fentry:vfs_read", cost="", reason=why),))
+    found = ladder.nowhere(state)
+    assert found is not None
+    assert found[0] == f"kfunc__vfs_read can be attached nowhere: fentry:vfs_read: {why}"
+    assert "kprobe__vfs_read(struct pt_regs *ctx, ..)" in found[1]
+    another = Attempt(via="tp_btf:sys_enter", cost="", reason=None)
+    assert ladder.nowhere(replace(state, attempts=(*state.attempts, another))) is None
 
 
 @pytest.mark.parametrize(

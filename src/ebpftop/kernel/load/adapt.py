@@ -7,17 +7,16 @@ here is as BCC makes it.
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from ebpftop.kernel.load.c_text import Function
-from ebpftop.kernel.load.contexts import ARGUMENTS_MAX, PREAMBLE, Context, Kind, NotAdaptable
+from ebpftop.kernel.load.call_gate import Compat, gate
+from ebpftop.kernel.load.contexts import ARGUMENTS_MAX, ONE_ARGUMENT, PREAMBLE, Context, Kind, NotAdaptable
 from ebpftop.kernel.load.register_edits import Edit, reads_registers, register_edits
 from ebpftop.kernel.load.source import ProgramSource, Source
-from ebpftop.syscalls import abi
+from ebpftop.kernel.load.wrappers import wrapped_call
 
 __all__ = ("PREAMBLE", "Compat", "Kind", "NotAdaptable", "adapted", "is_changed")
 
@@ -26,19 +25,14 @@ _ADAPTED = frozenset(("syscall", "syscall_exit", "kprobe", "kretprobe", "fentry"
 """The events for which a program may be made into one of another kind."""
 _CALLS = ("syscall", "syscall_exit")
 _PROBES = ("kprobe", "kretprobe")
+_OF_ALL_CALLS = ("raw_tracepoint", "tp_btf")
 _OF_FUNCTIONS = (*_PROBES, "fentry", "fexit")
 _MACRO_STYLES = ("tracepoint", "raw_tracepoint", "fentry", "fexit", "lsm")
+_REGISTERS = frozenset(("pt_regs", "void", "long", "u64"))
+"""Words of the types that a pointer to registers may have."""
 _WORDS = "__eb_ctx"
 """The name of a context as words, in a program that is no kprobe."""
 _WORD = re.compile(r"[A-Za-z_]\w*")
-
-
-@dataclass(frozen=True, slots=True)
-class Compat:
-    """How a task shows that it is in a 32-bit call: a mask of 32 bits, at an offset in bytes in task_struct."""
-
-    offset: int
-    mask: int
 
 
 def adapted(
@@ -87,13 +81,16 @@ def is_changed(source: Source, text: str) -> bool:
 
 def _context(program: ProgramSource, kind: Kind, count: int | None) -> Context | None:
     """Return what *program* finds as one of *kind*; None if what BCC makes of it is right. Raises NotAdaptable."""
+    calls = {wrapped_call(event) for event in program.events}
     if program.style in _MACRO_STYLES:
-        if kind != program.style:
-            raise NotAdaptable(f"{program.function} is written for {program.style}")
-        return None
-    events = {event.kind for event in program.events}
+        if kind == program.style:
+            return None
+        if kind == "tp_btf" and len(calls) == 1 and (call := calls.pop()) is not None:
+            return Context(call.kind, kind, wrapper=True)
+        raise NotAdaptable(f"{program.function} is written for {program.style}")
+    events = {(wrapped_call(event) or event).kind for event in program.events}
     if events & _ADAPTED:
-        if len(events) > 1:
+        if len(events) > 1 or len({call is None for call in calls}) > 1:
             # One kprobe may be at several kinds of functions, if it reads nothing of its context.
             if kind in _PROBES and len(program.written.arguments) < 2:
                 return None
@@ -101,7 +98,8 @@ def _context(program: ProgramSource, kind: Kind, count: int | None) -> Context |
         event = events.pop()
         if event not in _CALLS and kind not in _OF_FUNCTIONS:
             raise NotAdaptable(f"a kernel function cannot be seen by a {kind}")
-        return Context(event, kind, count)
+        # BCC gives a function that is called syscall__NAME the arguments of the call.
+        return Context(event, kind, count, wrapper=None not in calls and program.style != "syscall")
     if len(program.written.arguments) > 1 and kind in ("tracepoint", "raw_tracepoint", "perf"):
         raise NotAdaptable(f"{program.function} has arguments behind its context, which a {kind} does not pass")
     return None
@@ -116,7 +114,12 @@ def _of_callers(program: ProgramSource, callers: set[Context | None]) -> Context
 
 def _program_edits(source: Source, program: ProgramSource, context: Context, compat: Compat | None) -> Iterator[Edit]:
     function, name = program.written, _context_name(program.written)
+    if program.style in _MACRO_STYLES:
+        yield from _macro_edits(program, context, compat)
+        return
     _check_context(source, function, name, context)
+    if context.wrapper:
+        _check_parameters(function)
     if _is_right_by_bcc(context):
         return
     is_kprobe = context.kind == "kprobe"
@@ -128,9 +131,9 @@ def _program_edits(source: Source, program: ProgramSource, context: Context, com
         return f"(unsigned long)__eb_a{number}"
 
     yield from register_edits(
-        source.c, function, context, name, is_wrapper=program.from_name and context.is_call, argument=argument
+        source.c, function, context, name, is_wrapper=_is_of_wrapper(program, context), argument=argument
     )
-    before = _gate(program, words, compat) if context.kind == "raw_tracepoint" and program.events else ""
+    before = gate(program, words, context, compat) if context.kind in _OF_ALL_CALLS and program.events else ""
     mentioned = _mentioned(source, function)
     for number, declared in enumerate(function.arguments[1:], 1):
         kind, variable = _parts(declared)
@@ -150,6 +153,26 @@ def _program_edits(source: Source, program: ProgramSource, context: Context, com
     yield Edit(function.open_at, function.open_at + 1, "{" + before)
 
 
+def _is_of_wrapper(program: ProgramSource, context: Context) -> bool:
+    """Whether PT_REGS_PARM1 of *program* is that of the kernel's function of a call: the registers of the call."""
+    is_named = program.from_name or any(wrapped_call(event) for event in program.events)
+    return is_named and context.is_call
+
+
+def _macro_edits(program: ProgramSource, context: Context, compat: Compat | None) -> Iterator[Edit]:
+    """Let a program of KFUNC_PROBE pass over other calls; its context is the same. Raises NotAdaptable.
+
+    It is `ctx` in the function that the macro makes (BCC's src/cc/export/helpers.h, BPF_PROG).
+    """
+    function = program.written
+    has_macro = function.name != program.function and function.name not in program.names
+    arguments = [one for one in function.arguments if "*" in one or " " in one] if has_macro else []
+    if len(arguments) > 1 + context.is_exit:
+        raise NotAdaptable(ONE_ARGUMENT)
+    name = "ctx" if has_macro else _context_name(function)
+    yield Edit(function.open_at, function.open_at + 1, "{" + gate(program, name, context, compat))
+
+
 def _mentioned(source: Source, function: Function) -> frozenset[str]:
     """Return all words that *function* may use, also by a macro."""
     c = source.c
@@ -159,7 +182,7 @@ def _mentioned(source: Source, function: Function) -> frozenset[str]:
 
 def _is_right_by_bcc(context: Context) -> bool:
     """Whether it is a kprobe, as BCC has it. Of system calls BCC knows only some, by their functions' names."""
-    return context.kind in _PROBES and context.event != "syscall"
+    return context.kind in _PROBES and (context.event != "syscall" or context.wrapper)
 
 
 def _closing(code: str, open_at: int) -> int:
@@ -178,6 +201,11 @@ def _check_context(source: Source, function: Function, name: str, context: Conte
         return
     words = _WORD.findall(function.arguments[0])
     if "pt_regs" in words:
+        if context.kind not in _PROBES and context.wrapper:
+            raise NotAdaptable(
+                f"{name}->.. are registers of the kernel's function, which only a kprobe has; "
+                f"PT_REGS_PARM1({name}) is understood: the registers of the call, a struct pt_regs *"
+            )
         if context.kind not in _PROBES:
             raise NotAdaptable(f"{name}->.. are registers, which only a kprobe has")
     elif "bpf_raw_tracepoint_args" in words:
@@ -185,6 +213,13 @@ def _check_context(source: Source, function: Function, name: str, context: Conte
             raise NotAdaptable(f"its context is that of a raw tracepoint, not of a {context.kind}")
     elif context.kind != "tracepoint":
         raise NotAdaptable(f"its context is not that of a {context.kind}")
+
+
+def _check_parameters(function: Function) -> None:
+    """Raise NotAdaptable if a program at the kernel's function of a call has arguments which that does not have."""
+    for number, argument in enumerate(function.arguments[1:]):
+        if number or not _REGISTERS & set(_WORD.findall(argument)):
+            raise NotAdaptable(ONE_ARGUMENT)
 
 
 def _helper_edits(
@@ -222,23 +257,6 @@ def _called(source: Source, function: Function) -> list[Function]:
                 found[word] = named[word]
                 waiting.append(named[word])
     return list(found.values())
-
-
-def _gate(program: ProgramSource, name: str, compat: Compat | None) -> str:
-    """Return what leaves a program at a raw tracepoint of all calls, unless the call is one of its own."""
-    context = Context(program.events[0].kind, "raw_tracepoint")
-    known = abi.numbers(abi.native_abi(platform.machine()))
-    numbers = sorted({known[event.target[0]] for event in program.events if event.target[0] in known})
-    if not numbers:
-        names = ", ".join(event.target[0] for event in program.events)
-        raise NotAdaptable(f"{platform.machine()} has no system call {names}")
-    left = "return;" if re.search(r"\bvoid\s*\Z", program.written.before) else "return 0;"
-    code = f" unsigned long __eb_nr = {context.call_number(name)};"
-    code += f" if ({' && '.join(f'__eb_nr != {one}' for one in numbers)}) {left}"
-    if compat is not None:
-        task = f"(char *)bpf_get_current_task() + {compat.offset}"
-        code += f" if ((unsigned int)__EB_READ({task}) & {compat.mask:#x}u) {left}"
-    return code
 
 
 def _context_name(function: Function) -> str:

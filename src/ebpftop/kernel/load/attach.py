@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from ebpftop.core.records import Attempt
 from ebpftop.kernel import attach as ladder
-from ebpftop.kernel import bpf_syscall, perf_event, tracefs
+from ebpftop.kernel import bpf_syscall, btf, perf_event, tracefs
 from ebpftop.kernel.attach import KernelFeatures
-from ebpftop.kernel.errors import LoadError
+from ebpftop.kernel.btf_types import BtfTypes, Kind
+from ebpftop.kernel.errors import BtfError, LoadError
 from ebpftop.kernel.load.elf_offset import symbol_offset
 from ebpftop.kernel.load.events import Event
+from ebpftop.kernel.load.wrappers import wrapped_call
 from ebpftop.kernel.offsets import function_id, syscall_prefix
 from ebpftop.kernel.perf_event import KPROBE_TYPE, UPROBE_TYPE
 
-_SYSCALL_FUNCTION = re.compile(r"(?:__[a-z0-9]+_)?sys_(\w+)")
 _CALLS_TAXED = ("tracepoint", "raw_tracepoint")
 
 
@@ -44,9 +45,15 @@ def places(event: Event) -> tuple[Place, ...]:
     """Return where a program can hang that is asked for *event*. Each is of another kind."""
     target = ":".join(event.target)
     kind = str(event.kind)
-    if kind in ("kprobe", "kretprobe") and (found := _SYSCALL_FUNCTION.fullmatch(target)):
-        kind, target = {"kprobe": "syscall", "kretprobe": "syscall_exit"}[kind], found[1]
+    call = wrapped_call(event)
+    if call is not None:
+        target = call.target[0]
+        kind = str(call.kind) if kind in ("kprobe", "kretprobe") else kind
     function = f"{syscall_prefix()}sys_{target}"
+    if call is not None and kind in ("fentry", "fexit"):
+        # A program at its BTF has the same words in its context: the registers, and behind them what is returned.
+        other = Place("tp_btf", "sys_enter" if kind == "fentry" else "sys_exit", ladder.TAXES)
+        return Place(kind, function), other
     if kind == "syscall":
         return (
             Place("kprobe", function),
@@ -82,6 +89,8 @@ def absent(place: Place, features: KernelFeatures) -> str | None:
             return features.no_fentry
         if function_id(place.target) is None:
             return f"this kernel describes no function {place.target}"
+    if place.kind == "tp_btf" and tracepoint_id(place.target) is None:
+        return f"this kernel describes no tracepoint {place.target}"
     if place.kind == "tracepoint":
         if features.tracefs is None:
             return tracefs.refusal()[0]
@@ -92,10 +101,14 @@ def absent(place: Place, features: KernelFeatures) -> str | None:
 
 
 def attach_id(place: Place) -> int:
-    """Return the BTF type id of the kernel function that a tracing program belongs to; 0 for other programs.
+    """Return the BTF type id of what a tracing program belongs to, a function or a tracepoint; 0 for other programs.
 
-    Raises LoadError if the kernel describes no such function.
+    Raises LoadError if the kernel does not describe it.
     """
+    if place.kind == "tp_btf":
+        if (found := tracepoint_id(place.target)) is None:
+            raise LoadError(f"this kernel describes no tracepoint {place.target}")
+        return found
     if place.kind not in ("fentry", "fexit", "lsm"):
         return 0
     name = f"bpf_lsm_{place.target}" if place.kind == "lsm" else place.target
@@ -103,6 +116,15 @@ def attach_id(place: Place) -> int:
     if found is None:
         raise LoadError(f"this kernel describes no function {name}")
     return found
+
+
+@cache
+def tracepoint_id(name: str) -> int | None:
+    """Return the BTF type id of a raw tracepoint (include/trace/bpf_probe.h); None if the kernel has none."""
+    try:
+        return BtfTypes(btf.of_running_kernel()).find(Kind.TYPEDEF, f"btf_trace_{name}")
+    except BtfError:
+        return None
 
 
 @dataclass
@@ -133,7 +155,7 @@ def _open(program_fd: int, place: Place) -> Iterable[int]:
         return (bpf_syscall.open_raw_tracepoint(program_fd, target),)
     if kind == "tracepoint":
         return (perf_event.attach_tracepoint(program_fd, tracefs.find(), target),)
-    if kind in ("fentry", "fexit", "lsm"):
+    if kind in ("fentry", "fexit", "lsm", "tp_btf"):
         return (bpf_syscall.open_raw_tracepoint(program_fd, None),)
     if kind in ("kprobe", "kretprobe"):
         function, _, offset = target.partition("+")

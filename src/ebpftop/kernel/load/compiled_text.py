@@ -15,7 +15,7 @@ from ebpftop.kernel.load import adapt, lines
 from ebpftop.kernel.load.attach import places
 from ebpftop.kernel.load.source import Source
 
-_KINDS = frozenset({"kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"})
+_KINDS = frozenset({"kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint", "tp_btf"})
 
 
 def compiled_text(source: Source, choice: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@
   call
 - fentry, fexit: the arguments of the function, behind them what it returns (as BPF_PROG of libbpf has it)
 - tracepoint syscalls:sys_enter_*: word 1 is the number, from word 2 on the arguments; sys_exit_*: word 2 is the result
-- raw tracepoint sys_enter: the registers, the number; sys_exit: the registers, the result
+- raw tracepoint sys_enter, also by its BTF (tp_btf): the registers, the number; sys_exit: the registers, the result
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint"]
+Kind: TypeAlias = Literal["kprobe", "kretprobe", "fentry", "fexit", "tracepoint", "raw_tracepoint", "tp_btf"]
 
 PREAMBLE = """\
 #define __EB_WORD(ctx, n) (((struct bpf_raw_tracepoint_args *)(ctx))->args[n])
@@ -44,11 +44,16 @@ PREAMBLE = """\
 
 ARGUMENTS_MAX = 6
 """So many arguments are in registers."""
+ONE_ARGUMENT = (
+    "the kernel's function of a system call has one argument, the registers of the call (struct pt_regs *): "
+    "attach it to syscall:NAME to have the arguments of the call"
+)
 
-_WITH_REGISTERS = frozenset(("kprobe", "fentry", "fexit", "raw_tracepoint"))
+_WITH_REGISTERS = frozenset(("kprobe", "fentry", "fexit", "raw_tracepoint", "tp_btf"))
 """The kinds that have the registers of a system call at hand."""
 _CALLS = frozenset(("syscall", "syscall_exit"))
 _EXITS = frozenset(("syscall_exit", "kretprobe", "fexit"))
+_BY_BTF = frozenset(("fentry", "fexit", "tp_btf"))
 
 
 class NotAdaptable(Exception):
@@ -63,12 +68,14 @@ class NotAdaptable(Exception):
 class Context:
     """What a program of *kind* finds that was written for *event*, a kind of events.
 
-    *count* is the number of arguments of the kernel function at whose return it hangs, if it is known.
+    *count* is the number of arguments of the kernel function at whose return it hangs, if it is known. *wrapper*: it
+    was written for the kernel's function of a system call, whose one argument are the registers of the call.
     """
 
     event: str
     kind: Kind
     count: int | None = None
+    wrapper: bool = False
 
     @property
     def is_call(self) -> bool:
@@ -84,6 +91,10 @@ class Context:
         """Return the *number*-th argument, from 1, if *name* is the context. Raises NotAdaptable."""
         if self.is_exit:
             raise NotAdaptable("the arguments are not known where it returns")
+        if self.wrapper:
+            if number > 1:
+                raise NotAdaptable(ONE_ARGUMENT)
+            return self.registers(name)
         if not self.is_call and self.kind != "fentry":
             raise NotAdaptable(f"a {self.kind} does not have the arguments of a kernel function")
         if not self.is_call:
@@ -97,7 +108,7 @@ class Context:
         if not self.is_exit:
             raise NotAdaptable("nothing was returned yet where it enters")
         if self.is_call:
-            at = {"fexit": 1, "raw_tracepoint": 1, "tracepoint": 2}.get(self.kind)
+            at = {"fexit": 1, "raw_tracepoint": 1, "tp_btf": 1, "tracepoint": 2}.get(self.kind)
         else:
             at = self.count if self.kind == "fexit" else None
         if at is None:
@@ -115,7 +126,7 @@ class Context:
         """Return a pointer to the registers of the system call. Raises NotAdaptable."""
         if not self.is_call or self.kind not in _WITH_REGISTERS:
             raise NotAdaptable(f"a {self.kind} does not have the registers of a call")
-        if self.kind in ("fentry", "fexit"):
+        if self.kind in _BY_BTF:
             # BTF of Linux 5.10 may not say what struct pt_regs is: then the verifier refuses to load the word.
             return f"__EB_TRACED({name})"
         return f"__EB_FIRST({name})" if self.kind == "kprobe" else f"__EB_WORD({name}, 0)"

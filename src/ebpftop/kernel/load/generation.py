@@ -18,7 +18,7 @@ from ebpftop.kernel.load import maps, programs
 from ebpftop.kernel.load.attach import Link, Place, attach_id
 from ebpftop.kernel.load.built import Built, BuiltProgram, CompileRequest, Received
 from ebpftop.kernel.load.counters import Counters
-from ebpftop.kernel.load.ladder import Ladder
+from ebpftop.kernel.load.ladder import Ladder, nowhere
 from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
 from ebpftop.kernel.load.maps import OpenMap, Shapes
 from ebpftop.kernel.load.server import LoadServer
@@ -254,7 +254,10 @@ class Build:
 
     def refused(self) -> Failure:
         """Return that the kernel refused a program."""
-        names = [one.name for one in self.states if one.fd is None]
+        refused = [one for one in self.states if one.fd is None]
+        if not self.is_refused_by_verifier() and (found := next(filter(None, map(nowhere, refused)), None)) is not None:
+            return replace(self.failure("attach", found[0]), remedy=found[1])
+        names = [one.name for one in refused]
         return self.failure("verifier", f"the kernel refused to load {', '.join(names)}")
 
     def failure(self, stage: Stage, error: str) -> Failure:

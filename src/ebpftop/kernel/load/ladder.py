@@ -12,6 +12,7 @@ from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.load.adapt import NotAdaptable
 from ebpftop.kernel.load.attach import Link, Place, absent, attach, places
 from ebpftop.kernel.load.events import Event
+from ebpftop.kernel.load.loading import ProgramState
 from ebpftop.kernel.load.source import ProgramSource, Source
 
 # Of a program that hangs nowhere by itself: what its first parameter points to says what it is.
@@ -19,6 +20,7 @@ _CONTEXTS = {
     "bpf_raw_tracepoint_args": "raw_tracepoint",
     "bpf_perf_event_data": "perf",
 }
+_BY_PROBE = {"fentry": "kprobe", "fexit": "kretprobe"}
 
 
 @dataclass
@@ -150,6 +152,24 @@ class Ladder:
         if program is None or program.kind is not None or not program.events:
             return None
         return "; ".join(dict.fromkeys(program.failed.values()))
+
+
+def nowhere(program: ProgramState) -> tuple[str, str] | None:
+    """Return why no place takes *program* at all, and what to do; None if one might.
+
+    What the kernel then says of its code is nothing that its author could mend.
+    """
+    reasons = {one.via: one.reason for one in program.attempts}
+    if not reasons or any(reason is None or reason.startswith(NOT_NEEDED) for reason in reasons.values()):
+        return None
+    error = f"{program.name} can be attached nowhere: {'; '.join(f'{via}: {why}' for via, why in reasons.items())}"
+    kind, _, function = next(iter(reasons)).partition(":")
+    if (other := _BY_PROBE.get(kind)) is None:
+        return error, ""
+    return error, (
+        f"it needs a kernel that accepts {kind} (Linux 5.5, on arm64 6.0); one with kprobes runs {other}__{function}"
+        "(struct pt_regs *ctx, ..), and for a system call syscall:NAME finds what there is"
+    )
 
 
 def _default(program: ProgramSource) -> str | None:

@@ -38,10 +38,11 @@ TYPES: Mapping[str, int] = {
     "raw_tracepoint": bpf_syscall.TYPE_RAW_TRACEPOINT,
     "fentry": bpf_syscall.TYPE_TRACING,
     "fexit": bpf_syscall.TYPE_TRACING,
+    "tp_btf": bpf_syscall.TYPE_TRACING,
     "lsm": 29,
 }
 """enum bpf_prog_type by the kind of the place where a program is attached."""
-ATTACH_TYPES: Mapping[str, int] = {"fentry": bpf_syscall.TRACE_FENTRY, "fexit": 25, "lsm": 27}
+ATTACH_TYPES: Mapping[str, int] = {"tp_btf": 23, "fentry": bpf_syscall.TRACE_FENTRY, "fexit": 25, "lsm": 27}
 """enum bpf_attach_type, of those that the kernel wants to know before it verifies."""
 
 

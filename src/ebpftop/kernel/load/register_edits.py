@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ebpftop.kernel.load.c_text import CText, Function
-from ebpftop.kernel.load.contexts import Context, NotAdaptable
+from ebpftop.kernel.load.contexts import ONE_ARGUMENT, Context, NotAdaptable
 
 _CAST = r"(?:\([^()]*\)\s*)?"
 _MACRO = re.compile(
@@ -64,7 +64,7 @@ def register_edits(
                 yield Edit(match.start(), match.end(), f"((struct pt_regs *){context.registers(name)})")
         elif number:
             if is_wrapper:
-                raise NotAdaptable(f"the function of a system call has one argument, not {number}")
+                raise NotAdaptable(ONE_ARGUMENT)
             yield Edit(match.start(), match.end(), f"({cast or ''}{argument(int(number))})")
         elif match["result"]:
             if context.kind != "kretprobe":
