@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from ebpftop.conversion import exec_tree, perfetto_writer
 from ebpftop.conversion.input import Input
 from ebpftop.conversion.perfetto import to_perfetto
-from ebpftop.core.load_records import BpfEvent
+from ebpftop.core.load_records import (
+    BpfEvent,
+    Diagnostic,
+    Field,
+    Loaded,
+    LoadedMap,
+    MapReading,
+    MapRow,
+    ProgramRun,
+    ProgramRuns,
+)
 from ebpftop.core.process_records import Exec, Exit, Killer, Process
 from ebpftop.core.records import Cost, Lost, Record
 from ebpftop.core.syscall_records import InFlight, Syscall, SyscallRow, Syscalls
@@ -271,6 +281,40 @@ def test_events_of_a_program_of_ones_own_are_tracks_by_their_buffer() -> None:
     assert (instant.track[-1], instant.name) == ("Events of output", "make")
     assert instant.args["pid"] == 20
     assert "18446744073709551615" in str(instant.args)
+
+
+def test_maps_and_runs_of_a_program_of_ones_own_are_rates_and_reloads_are_marked() -> None:
+    u64 = Field(type="u64", kind="uint", size=8)
+    loaded = Loaded(
+        time=START,
+        file="count.c",
+        path="/count.c",
+        state="on",
+        generation=1,
+        maps=(LoadedMap(name="counts", type="hash", key=u64, value=u64),),
+    )
+    bad = Diagnostic(stage="clang", line=7, message="expected ';'")
+    failed = msgspec.structs.replace(loaded, time=START + 1.5, state="failed", diagnostics=(bad,))
+
+    def rows(counts: dict[int, int]) -> tuple[MapRow, ...]:
+        return tuple(MapRow(id=f"{key:08x}", key=key, value=count) for key, count in counts.items())
+
+    records: list[Record] = [reading(START), loaded]
+    for second in range(3):
+        time = START + second
+        records.append(ProgramRuns(time=time, rows=(ProgramRun(program="hello", runs=100 * second, run_ns=7),)))
+        many = {1000: 50 * second, **dict.fromkeys(range(100), 2 * second)}
+        records.append(MapReading(time=time, map="counts", type="hash", rows=rows(many), entries=101))
+        records.append(MapReading(time=time, map="unknown", type="hash", rows=rows(many)))
+    trace = trace_of([*records, failed])
+    rates = {path[-2:]: max(value for _, value in values) for path, values in trace.counters.items()}
+    assert rates["Runs", "hello"] == 100
+    assert rates["Map counts", "1000"] == 50
+    assert rates["Map counts", "all others"] == 2 * (101 - 32)
+    assert not any("unknown" in part for path in rates for part in path)
+    marks = [(one.track[-1], one.name) for one in trace.instants]
+    assert marks == [("count.c", "generation 1"), ("count.c", "not loaded")]
+    assert trace.instants[1].args["error 1"] == "line 7: expected ';'"
 
 
 def test_without_a_reading_the_clock_is_that_of_the_starts() -> None:

@@ -13,6 +13,7 @@ import pytest
 from ebpftop.conversion import tables
 from ebpftop.conversion.input import Input
 from ebpftop.conversion.jsonl import JsonLines
+from ebpftop.core.load_records import BpfEvent, Field, Loaded, LoadedMap, MapReading, MapRow
 from ebpftop.core.process_records import Exec, Exit, Killer
 from ebpftop.core.record_lines import Foreign, encode
 from ebpftop.core.records import Record
@@ -156,3 +157,99 @@ def test_lines_of_unknown_kinds_say_nothing_raw_to_a_terminal(raw: str) -> None:
     data = b"".join(JsonLines().convert(Input(HEADER, [Foreign(time=1, line=line)], START)))
     assert data.isascii()
     assert json.loads(data.splitlines()[1])["x"] == raw
+
+
+def of_a_file(second: int, value: Field, counted: object) -> tuple[Loaded, MapReading]:
+    loaded = Loaded(
+        time=START + second,
+        file="count.c",
+        path="/count.c",
+        state="on",
+        maps=(
+            LoadedMap(name="counts", type="hash", key=KEY, value=value),
+            LoadedMap(name="output", type="perf_event_array", value=KEY),
+        ),
+    )
+    row = MapRow(
+        id="e8030000", key={"uid": 1000, "in": {"pid": 7}}, value=counted, cpus=(1, 2), names={"key.uid": "ann"}
+    )
+    return loaded, MapReading(time=START + second, map="counts", type="hash", rows=(row,), entries=1)
+
+
+U64 = Field(type="u64", kind="uint", size=8)
+INNER = Field(name="in", type="struct b", kind="struct", fields=(Field(name="pid", type="u32", kind="uint", size=4),))
+KEY = Field(
+    type="struct a",
+    kind="struct",
+    fields=(Field(name="uid", type="u32", kind="uint", meaning="uid", size=4), INNER),
+)
+STATS = Field(
+    type="struct s",
+    kind="struct",
+    fields=(
+        msgspec.structs.replace(U64, name="count"),
+        Field(name="each", type="u64[2]", kind="array", count=2, fields=(U64,)),
+    ),
+)
+
+
+def test_a_map_of_ones_own_has_a_column_for_each_member() -> None:
+    records = of_a_file(0, STATS, {"count": 5, "each": [1, 2]})
+    (row,) = table([*records], "map.counts")
+    assert row == {
+        "time_unix_s": repr(START),
+        "id": "e8030000",
+        "key.uid": "1000",
+        "key.uid.name": "ann",
+        "key.in.pid": "7",
+        "value.count": "5",
+        "value.each": "[1,2]",
+        "cpus": "[1,2]",
+    }
+    # Without types: by the row.
+    (bare,) = table([records[1]], "map.counts")
+    assert {**row, "key.in.pid.name": "", "value.count.name": "", "value.each.name": ""} == bare
+    # All maps in one table: whole values.
+    (whole,) = table([*records], "map")
+    assert json.loads(whole["value"]) == {"count": 5, "each": [1, 2]}
+    assert json.loads(whole["key"]) == {"uid": 1000, "in": {"pid": 7}}
+
+
+def test_events_of_ones_own_have_a_column_for_each_member() -> None:
+    loaded, _ = of_a_file(0, STATS, None)
+    fields = {"uid": 1000, "in": {"pid": 7}}
+    event = BpfEvent(time=START, map="output", uid=1000, fields=fields, names={"uid": "ann"}, size=8)
+    (row,) = table([loaded, event, msgspec.structs.replace(event, map="other")], "event.output")
+    assert (row["uid"], row["fields.uid"], row["fields.uid.name"], row["fields.in.pid"]) == ("1000", "1000", "ann", "7")
+    one = msgspec.structs.replace(event, map="other", fields={"data": "=cmd()"})
+    (row,) = table([loaded, one], "event.other")
+    assert row["fields.data"] == "'=cmd()"
+
+
+def test_what_has_no_column_is_said() -> None:
+    said: list[str] = []
+    old, new = of_a_file(0, U64, 3), of_a_file(1, STATS, {"count": 5, "each": []})
+    text = b"".join(tables.to_csv(Input(HEADER, [*old, *new], START), "map.counts", report=said.append))
+    rows = list(csv.DictReader(io.StringIO(text.decode())))
+    # The whole of what was a number is in its column.
+    assert [row["value"] for row in rows] == ["3", '{"count":5,"each":[]}']
+    assert said == []
+    text = b"".join(tables.to_csv(Input(HEADER, [*new, *old], START), "map.counts", report=said.append))
+    assert said == [
+        "map counts had other members before or after a reload, which have no column: value; "
+        "convert that part by itself, as FILE@FROM.."
+    ]
+
+
+def test_an_empty_table_says_which_are_not() -> None:
+    said: list[str] = []
+    records = [*of_a_file(0, U64, 3), BpfEvent(time=START, map="output", fields={})]
+    for name in (tables.RUNS, "map.nothing"):
+        data = b"".join(tables.to_csv(Input(HEADER, records, START), name, report=said.append))
+        assert data.count(b"\r\n") == 1
+        assert said.pop() == (
+            f"no row of {name} is in it; --kind has others: "
+            "event.output (1 record), loaded (1 record), map.counts (1 record)"
+        )
+    assert not tables.is_table("map.")
+    assert not tables.is_table("maps.a")

@@ -213,8 +213,8 @@ def _convert(command: argparse.ArgumentParser) -> None:
         type=values.names,
         default=(),
         metavar="KIND",
-        help="csv: the one table, as exec, users, syscalls.processes; default exec+exit, programs with their ends. "
-        "jsonl: kinds of records, as exec,exit; default all",
+        help="csv: the one table, as exec, users, syscalls.processes, map.NAME; default exec+exit, "
+        "programs with their ends. jsonl: kinds of records, as exec,exit; default all",
     )
     rows.add_argument("--whole", action="store_true", help="all rows of each reading, also those that did not change")
     rows.add_argument(

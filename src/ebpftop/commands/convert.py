@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ebpftop.commands.convert_output import Output
-from ebpftop.conversion import folded, tables
+from ebpftop.conversion import folded, loaded_tables, tables
 from ebpftop.conversion.input import Input
 from ebpftop.conversion.jsonl import JsonLines
 from ebpftop.core.format import size
@@ -98,7 +98,7 @@ def _pieces(args: argparse.Namespace, source: Input, passage: Passage) -> Iterat
             folded.calls(source.records, args.value) if args.of == "calls" else folded.programs(source, args.value)
         )
     elif args.to == "csv":
-        yield from tables.to_csv(source, args.kind[0], exact=args.exact)
+        yield from tables.to_csv(source, args.kind[0], exact=args.exact, report=stdio.report)
     else:
         lines = JsonLines(args.kind)
         yield from lines.convert(source)
@@ -130,8 +130,12 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_kinds(args: argparse.Namespace) -> None:
-    known = tables.tables() if args.to == "csv" else tuple(registry().kinds)
-    unknown = [kind for kind in args.kind if kind not in known]
+    if args.to == "csv":
+        known: tuple[str, ...] = (*tables.tables(), *(f"{prefix}NAME" for prefix in loaded_tables.PREFIXES))
+        unknown = [kind for kind in args.kind if not tables.is_table(kind)]
+    else:
+        known = tuple(registry().kinds)
+        unknown = [kind for kind in args.kind if kind not in known]
     if unknown:
         raise UsageError(f"--kind: unknown: {', '.join(unknown)}", f"choose from {', '.join(known)}")
 

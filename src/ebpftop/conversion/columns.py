@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec.inspect import Field, StructType, Type, UnionType, VarTupleType, type_info
+from msgspec.inspect import CustomType, Field, StructType, Type, UnionType, VarTupleType, type_info
 
 from ebpftop.core.spreadsheet import Cell
 
@@ -61,23 +61,27 @@ def _columns(field: Field) -> Iterator[Column]:
             yield f"{name}_{name_of(part.name)}", _part_of(name, part.name)
     elif _is_scalar(field.type):
         yield name_of(name), lambda record: getattr(record, name)
+    elif isinstance(field.type, CustomType):
+        yield name_of(name), lambda record: plain_cell(getattr(record, name))
     else:
-        yield name_of(name), lambda record: _json(getattr(record, name))
+        yield name_of(name), lambda record: json_cell(getattr(record, name))
 
 
 def _part_of(name: str, part: str) -> Callable[[Any], Cell]:
     def cell(record: Any) -> Cell:
         value = getattr(record, name)
-        return None if value is None else _plain(getattr(value, part))
+        return None if value is None else plain_cell(getattr(value, part))
 
     return cell
 
 
-def _plain(value: object) -> Cell:
-    return value if value is None or isinstance(value, (str, int, float)) else _json(value)
+def plain_cell(value: object) -> Cell:
+    """Return a value as a cell: numbers, texts and truth values as they are, all else as JSON; null is empty."""
+    return value if value is None or isinstance(value, (str, int, float)) else json_cell(value)
 
 
-def _json(value: object) -> str | None:
+def json_cell(value: object) -> str | None:
+    """Return a value as JSON; null is empty."""
     return None if value is None else _encoder.encode(value).decode()
 
 
@@ -89,7 +93,7 @@ def _structure(kind: Type) -> StructType | None:
     return kind if isinstance(kind, StructType) else None
 
 
-_NESTED = ("ListType", "VarTupleType", "TupleType", "DictType", "SetType", "StructType")
+_NESTED = ("CustomType", "ListType", "VarTupleType", "TupleType", "DictType", "SetType", "StructType")
 
 
 def _is_scalar(kind: Type) -> bool:

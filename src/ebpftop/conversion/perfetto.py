@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from ebpftop.conversion.exec_tree import Began, Change, Ended, ExecTree, Program, TreeProcess
 from ebpftop.conversion.input import Input, ns, with_boot_offset
 from ebpftop.conversion.perfetto_calls import Call, SlowCalls
 from ebpftop.conversion.perfetto_counters import Counters
+from ebpftop.conversion.perfetto_loaded import LoadedTracks
 from ebpftop.conversion.perfetto_writer import Arg, TraceWriter
-from ebpftop.core.load_records import BpfEvent, Value
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.records import Header
 from ebpftop.core.trace_records import Trace
@@ -25,6 +25,7 @@ def to_perfetto(source: Input, slower_ns: int) -> Iterator[bytes]:
     writer = TraceWriter(source.header, begin_ns - offset_ns, begin_ns)
     root = writer.track("root", f"ebpftop: {source.header.host}", about=_about(source.header))
     counters = Counters(writer, root, offset_ns)
+    loaded = LoadedTracks(writer, root, offset_ns, begin_ns)
     tree = ExecTree(begin_ns, offset_ns)
     tracks = _Tracks(writer, root, offset_ns)
     slow = SlowCalls(slower_ns, begin_ns)
@@ -37,9 +38,7 @@ def to_perfetto(source: Input, slower_ns: int) -> Iterator[bytes]:
             tracks.show(tree.follow(record))
         elif isinstance(record, Trace):
             tracks.show_line(record)
-        elif isinstance(record, BpfEvent):
-            tracks.show_event(record)
-        elif record.time >= source.begin:
+        elif not loaded.follow(record) and record.time >= source.begin:
             counters.follow(record)
             tracks.show_calls(slow.follow(record), tree)
         if data := writer.take():
@@ -47,6 +46,7 @@ def to_perfetto(source: Input, slower_ns: int) -> Iterator[bytes]:
     tracks.show_calls(slow.finish(), tree)
     tracks.show(tree.finish(last_ns))
     counters.finish()
+    loaded.finish()
     yield writer.take(all_of_them=True)
 
 
@@ -63,7 +63,6 @@ class _Tracks:
         self._programs = writer.track("programs", "Programs", root, rank=_RANK, by_time=True)
         self._root = root
         self._log = 0
-        self._buffers: dict[str, int] = {}
         self._number = 0
         self._of: dict[TreeProcess, int] = {}
         self._threads: dict[TreeProcess, dict[int, int]] = {}
@@ -101,18 +100,6 @@ class _Tracks:
         if record.program is not None:
             args["program"] = str(record.program)
         self._writer.instant(ns(record.time) - self._offset_ns, self._log, record.message, "printk", args)
-
-    def show_event(self, record: BpfEvent) -> None:
-        """Write an event of a program of one's own: each buffer has a track."""
-        track = self._buffers.get(record.map)
-        if track is None:
-            track = self._writer.track(f"event {record.map}", f"Events of {record.map}", self._root, rank=_LOG_RANK)
-            self._buffers[record.map] = track
-        args: dict[str, Arg] = {name: _arg(value) for name, value in record.fields.items()}
-        if record.names:
-            args["names"] = dict(record.names)
-        name = record.map if record.comm is None else record.comm
-        self._writer.instant(ns(record.time) - self._offset_ns, track, name, "event", args)
 
     def _begin(self, program: Program) -> None:
         """Begin the slice of a program. One that was there before is only shown if something comes of it."""
@@ -164,15 +151,6 @@ class _Tracks:
             del self._ended[gone]
             self._of.pop(gone, None)
             self._threads.pop(gone, None)
-
-
-def _arg(value: Value) -> Arg:
-    """Return a decoded value as an argument."""
-    if isinstance(value, Mapping):
-        return {str(name): _arg(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return tuple(map(_arg, value))
-    return value if isinstance(value, (str, int, float)) else None
 
 
 def _of_begin(program: Program) -> dict[str, Arg]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ebpftop.conversion.columns import Column, columns_of, row_type, scalars_of
 from ebpftop.conversion.exec_tree import Ended, ExecTree, Failed
 from ebpftop.conversion.input import Input, ns, with_boot_offset
+from ebpftop.conversion.loaded_tables import PREFIXES, LoadedTable
+from ebpftop.core import format
+from ebpftop.core.load_records import BpfEvent, MapReading
 from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import Header, Record, TableReading
 from ebpftop.core.spreadsheet import Cell, csv_value, guard
-from ebpftop.probes.registry import registry
+from ebpftop.probes.registry import kind_of, registry
 
 RUNS = "exec+exit"
 """The table of programs that started, each with its end."""
@@ -21,6 +25,7 @@ RUNS = "exec+exit"
 _STREAM = frozenset(("header", "end"))
 _NOT_CELLS = frozenset(("whole", "removed"))
 _TOGETHER = 512
+_SEEN_MAX = 200
 
 
 def tables() -> tuple[str, ...]:
@@ -28,14 +33,33 @@ def tables() -> tuple[str, ...]:
     return (RUNS, *(name for name in _tables()))
 
 
-def to_csv(source: Input, table: str, *, exact: bool = False) -> Iterator[bytes]:
-    """Yield *table* as CSV (RFC 4180). Texts that a spreadsheet would run get an apostrophe in front unless *exact*."""
+def is_table(name: str) -> bool:
+    """Whether *name* is one of `tables`, or that of a table of one map or buffer: ``map.counts``, ``event.output``."""
+    return name in tables() or any(name.startswith(prefix) and name != prefix for prefix in PREFIXES)
+
+
+def to_csv(
+    source: Input, table: str, *, exact: bool = False, report: Callable[[str], None] = lambda _: None
+) -> Iterator[bytes]:
+    """Yield *table* as CSV (RFC 4180). Texts that a spreadsheet would run get an apostrophe in front unless *exact*.
+
+    *report* gets, at the end, what the table does not have; if it is empty, which tables have rows.
+    """
     columns: list[Column]
-    if table == RUNS:
-        columns, rows = _RUN_COLUMNS, runs(source)
+    rows: Iterator[Any]
+    number = 0
+    seen: dict[str, int] = {}
+    if table != RUNS and table not in tables():
+        one = LoadedTable(table)
+        columns, rows = one.read(_noted(source.records, seen))
     else:
-        kind, field = _tables()[table]
-        columns, rows = _columns(kind, field), _rows(source.records, kind, field)
+        one = None
+        noted = replace(source, records=_noted(source.records, seen))
+        if table == RUNS:
+            columns, rows = _RUN_COLUMNS, runs(noted)
+        else:
+            kind, field = _tables()[table]
+            columns, rows = _columns(kind, field), _rows(noted.records, kind, field)
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(name for name, _ in columns)
@@ -48,6 +72,22 @@ def to_csv(source: Input, table: str, *, exact: bool = False) -> Iterator[bytes]
             out.seek(0)
             out.truncate()
     yield out.getvalue().encode()
+    for note in one.notes() if one is not None else ():
+        report(note)
+    if not number:
+        there = ", ".join(f"{name} ({format.counted(count, 'record')})" for name, count in sorted(seen.items()))
+        report(f"no row of {table} is in it" + (f"; --kind has others: {there}" if there else ""))
+
+
+def _noted(records: Iterable[Record], seen: dict[str, int]) -> Iterator[Record]:
+    """Yield *records*; count in *seen* how many there are of each table, and of each map and buffer."""
+    for record in records:
+        if type(record) in registry().types:
+            name = kind_of(type(record))
+            if isinstance(record, (MapReading, BpfEvent)) and len(seen) < _SEEN_MAX:
+                name += f".{record.map}"
+            seen[name] = seen.get(name, 0) + 1
+        yield record
 
 
 def _tables() -> dict[str, tuple[type[Record], str | None]]:
