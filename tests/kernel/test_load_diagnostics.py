@@ -9,6 +9,7 @@ import pytest
 
 from ebpftop.kernel.load.server import LoadServer
 from ebpftop.models.load_diagnostics import of_verifier
+from ebpftop.probes.load_report import diagnostics
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
 pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
@@ -57,3 +58,44 @@ def test_a_refusal_is_explained(
     assert found.line == line or line is None
     assert found.path
     assert found.registers
+
+
+INCLUDES = """\
+#include "own.h"
+BPF_HASH(counts, u32, u64);
+RAW_TRACEPOINT_PROBE(sched_process_exec) {
+    u32 key = 1;
+    counts.increment(key);
+    return 0;
+}
+"""
+
+
+def test_files_that_are_included_are_read_watched_and_explained(tmp_path: Path, server: LoadServer) -> None:
+    file, own = File(tmp_path, server), tmp_path / "own.h"
+
+    def problems() -> list[tuple[int | None, str]]:
+        loading = file.file.load()
+        return [(one.line, one.message) for one in diagnostics(loading, "hello.c")]
+
+    file.write(INCLUDES)
+    assert problems() == [(1, "there is no own.h beside hello.c: it counts as empty")]
+    own.write_text("this is not C\n")  # BCC crashes: the map behind it could not be declared
+    assert file.file.saved() or file.file.saved()
+    assert problems()[0] == (1, "own.h:1: unknown type name 'this' in: this is not C")
+    own.write_text('#include "further.h"\n')
+    assert problems() == [(1, "there is no further.h beside hello.c: it counts as empty")]
+    (tmp_path / "further.h").write_text("static inline int one(void) { return 1; }\n")
+    assert file.file.saved() or file.file.saved()
+    assert problems() == []
+
+    text = file.path.read_text()
+    file.path.unlink()
+    assert problems() == [(None, f"there is no file {file.path}")]
+    assert file.file.loading is not None
+    assert file.file.loading.source == text
+    assert file.file.good is not None
+    file.write(text)
+    assert file.file.saved() or file.file.saved()
+    assert problems() == []
+    file.file.close()

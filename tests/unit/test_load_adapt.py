@@ -10,6 +10,7 @@ import pytest
 from ebpftop.kernel.load.adapt import Compat, NotAdaptable, adapted
 from ebpftop.kernel.load.lines import numbered
 from ebpftop.kernel.load.source import Source, read_from
+from ebpftop.kernel.load.source_files import Includes
 
 OPEN = """\
 // ebpftop: attach opened=syscall:openat returned=syscall_exit:openat
@@ -24,7 +25,7 @@ int returned(struct pt_regs *ctx) { int ret = PT_REGS_RC(ctx); return 0; }
 
 
 def source(text: str) -> Source:
-    return read_from(Path("/x/hello.c"), text, {})
+    return read_from(Path("/x/hello.c"), text, Includes(Path("/x/hello.c")))
 
 
 def test_each_line_says_which_line_it_is() -> None:
@@ -46,7 +47,7 @@ int hello(void *ctx)
     assert lines[0] == "#define X 1"
     marks = {line: after for line, after in pairwise(lines) if line.startswith("#line")}
     original = text.split("\n")
-    assert {int(mark.split()[1]) for mark in marks} == {4, 5, 7, 8, 9, 11, 12}
+    assert {int(mark.split()[1]) for mark in marks} == {1, 4, 5, 7, 8, 9, 11, 12}
     assert all(original[int(mark.split()[1]) - 1] == after for mark, after in marks.items())
     assert "BPF_ANNOTATE_KV_PAIR(__eb_type_0, int, struct data);" in lines
 

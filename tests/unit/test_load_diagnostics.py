@@ -13,7 +13,9 @@ import pytest
 
 from ebpftop.core.load_records import Diagnostic
 from ebpftop.models import verifier_log
-from ebpftop.models.load_diagnostics import of_compiler, of_verifier
+from ebpftop.models.compiler_meanings import WORDS, Words
+from ebpftop.models.compiler_words import NAMES
+from ebpftop.models.load_diagnostics import IncludedFile, of_compiler, of_verifier
 
 LOGS = Path(__file__).parent / "load_logs"
 
@@ -248,6 +250,47 @@ def test_errors_come_before_warnings_and_notes_belong_to_them() -> None:
 def test_an_error_in_another_file_says_which_and_is_about_no_line() -> None:
     found = of_compiler("/other.h:7:1: error: expected ';'", ["int x;"] * 9, "a.c")[0]
     assert (found.line, found.message) == (None, "other.h:7: expected ';'")
+
+
+def test_what_is_said_of_an_included_file_is_beside_the_line_that_includes_it() -> None:
+    source = ["#include <linux/fs.h>", '#include "sub/x.h"', "int hello(void *ctx) {", "}"]
+    included = {
+        "sub/x.h": IncludedFile(2, ['#include "x.h"', "\tu32 a", "u32 b;"]),
+        "sub/x.h/x.h": IncludedFile(2, [""]),
+        "x.h": IncludedFile(2, ["int hello("]),
+    }
+    output = (
+        "In file included from /a.c:2:\n/tree/include/quoted/sub/x.h:2:6: error: expected ';' at end\n"
+        "/tree/include/quoted/sub/x.h:2:6: error: use of undeclared identifier 'a'\n"
+        "/tree/include/quoted/x.h:1:11: warning: something\n/a.c:4:1: error: expected ')'\n"
+        "/tree/include/quoted/x.h:1:10: note: to match this '('\n"
+    )
+    found = of_compiler(output, source, "a.c", included)
+    assert [(one.line, one.column, one.message) for one in found] == [
+        (2, None, "sub/x.h:2: expected ';' at end in: u32 a"),
+        (2, None, "sub/x.h:2: use of undeclared identifier 'a' in: u32 a"),
+        (4, 1, "expected ')'"),
+        (2, None, "x.h:1: something in: int hello("),
+    ]
+    assert found[2].suggestion == "it belongs to the one on x.h:1"
+    assert found[0].meaning
+
+
+def test_what_is_missing_at_the_end_of_a_file_is_beside_its_last_line() -> None:
+    (found,) = of_compiler("/a.c:5:1: error: expected '}'", ["int f(void) {", "return 0;", "", ""], "a.c")
+    assert (found.line, found.column) == (2, None)
+
+
+def test_the_same_is_not_said_twice() -> None:
+    output = "/x/x.h:1:1: error: expected ';'\n/x/x.h:1:9: error: expected ';'\n"
+    assert len(of_compiler(output, ['#include "x.h"'], "a.c", {"x.h": IncludedFile(1, ["int a int b"])})) == 1
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: words.pattern.pattern[:40])
+def test_every_explanation_can_be_filled_in(words: Words) -> None:
+    names = {**dict.fromkeys(words.pattern.groupindex, "x"), **dict.fromkeys(NAMES, "x")}
+    for text in (words.meaning, words.suggestion):
+        assert "{{" not in text.format_map(names)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from ebpftop.kernel.load.ladder import Ladder
 from ebpftop.kernel.load.loading import ProgramState
 from ebpftop.kernel.load.slots import index_of
 from ebpftop.kernel.load.source import Source, read_from
+from ebpftop.kernel.load.source_files import Includes
 from ebpftop.kernel.maps import CPUS
 from ebpftop.kernel.offsets import syscall_prefix
 
@@ -97,7 +98,7 @@ def test_an_event_of_perf_that_is_unknown() -> None:
 
 
 def source(text: str) -> Source:
-    return read_from(Path("hello.c"), text, {})
+    return read_from(Path("hello.c"), text, Includes(Path("hello.c")))
 
 
 @pytest.fixture

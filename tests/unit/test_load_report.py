@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ebpftop.kernel.load.loading import LineInfo, Loading, ProgramState
+from ebpftop.kernel.load.source_files import Included
 from ebpftop.probes.load_report import diagnostics
 
 SOURCE = "int hello(void *ctx) {\n\tint unused;\n\treturn 0;\n}\n"
@@ -42,3 +43,26 @@ def test_lines_of_headers_are_not_taken_for_lines_of_the_file() -> None:
     hello = replace(HELLO, fd=None, errno=22, log="unreachable insn 1\n", lines=lines)
     (found,) = diagnostics(Loading(False, 0, "verifier", "refused", source=SOURCE, programs=(hello,)), "hello.c")
     assert found.line == 1
+
+
+def test_a_file_that_is_missing_is_said_beside_the_line_that_includes_it() -> None:
+    (found,) = diagnostics(Loading(True, 1, source=SOURCE, missing={"x.h": 2}), "hello.c")
+    assert (found.severity, found.line, found.message) == (
+        "warning",
+        2,
+        "there is no x.h beside hello.c: it counts as empty",
+    )
+
+
+def test_messages_name_files_as_the_user_does() -> None:
+    output = (
+        "In file included from /h_llo.c:1:\n/tree/include/quoted/x.h:1:1: error: unknown\n/h_llo.c:2:1: error: no\n"
+    )
+    tried = Loading(False, 0, "clang", "no", output=output, source=SOURCE, included={"x.h": Included(1, "int a")})
+    first, second = diagnostics(tried, "h\u00e4llo.c")
+    assert (first.line, second.line) == (1, 2)
+    assert first.log == (
+        "In file included from h\u00e4llo.c:1:",
+        "x.h:1:1: error: unknown",
+        "h\u00e4llo.c:2:1: error: no",
+    )

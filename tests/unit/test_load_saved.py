@@ -55,6 +55,48 @@ def test_a_file_that_is_away_was_not_saved_until_it_is_back(file: Path) -> None:
     assert watched.has_changed()
 
 
+def test_a_file_that_stays_away_is_gone_and_is_read_again_when_it_is_back(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [10.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    watched = watch(file)
+    file.unlink()
+    assert not watched.has_changed(), "an editor may be about to write it"
+    now[0] += 1
+    assert watched.has_changed()
+    watched.begin()
+    now[0] += 1
+    assert not watched.has_changed(), "that is known"
+    assert watched.saved == 100, "when it was saved last"
+    file.mkdir()
+    os.utime(file, (101, 101))
+    assert watched.has_changed()
+    watched.begin()
+    file.rmdir()
+    put(file, "two", at_s=102)
+    assert watched.has_changed()
+
+
+def test_who_may_write_a_file_counts(file: Path) -> None:
+    file.chmod(0o666)
+    watched = watch(file)
+    file.chmod(0o644)
+    assert watched.has_changed()
+
+
+def test_a_file_that_was_saved_while_it_was_read_is_read_again(file: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.h"
+    watched = Watch(file)
+    watched.begin()
+    put(own, "1", at_s=time.time() + 60)
+    watched.include([own])
+    assert watched.has_changed()
+    watched.begin()
+    watched.include([own])
+    assert not watched.has_changed()
+
+
 def test_a_file_that_is_still_written_was_not_saved_yet(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 101.01)
     watched = watch(file)

@@ -17,13 +17,14 @@ from ebpftop.kernel.load.c_text import CText
 from ebpftop.kernel.load.events import EventError, parse
 from ebpftop.kernel.load.hints import parse_all_attach
 from ebpftop.kernel.load.source import Source, SourceRefused, read, read_from
+from ebpftop.kernel.load.source_files import Includes
 
 LESSONS = sorted((Path(__file__).parents[2] / "bpf/lesson").glob("*.c"))
 
 
 def source(text: str, **attach: str) -> Source:
     events = parse_all_attach(f"{function}={event}" for function, event in attach.items())
-    return read_from(Path("/x/hello.c"), text, {}, events)
+    return read_from(Path("/x/hello.c"), text, Includes(Path("/x/hello.c")), events)
 
 
 def programs(text: str) -> dict[str, tuple[str, ...]]:
@@ -207,8 +208,33 @@ def test_files_beside_it_may_be_included(written: Path) -> None:
         '#include "sub/a.h"\n#include <linux/fs.h>\n#include "none.h"\nint hello(void *c) { return 0; }\n'
     )
     found = read(written)
-    assert found.includes.keys() == {"sub/a.h", "sub/b.h", "top.h"}
+    assert {name: one.line for name, one in found.includes.items()} == {"sub/a.h": 1, "sub/b.h": 1, "top.h": 1}
+    assert found.missing == {"none.h": 3}
+    looked_for = ("sub/a.h", "sub/b.h", "sub/top.h", "top.h", "none.h", "sub/sub/a.h")
+    assert {str(file.relative_to(written.parent)) for file in found.files} >= set(looked_for[:5])
     assert found.structs == ("struct b",)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'\n#include "/etc/passwd"\n', r'sub/a.h:2: "/etc/passwd" is outside'),
+        (b"#include MACRO\n", r"sub/a.h:1: an #include must name a file"),
+        (b"int a;\n\xff\n", r"line 2 of sub/a.h is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_an_included_file_is_beside_the_line_that_includes_it(
+    written: Path, data: bytes, words: str
+) -> None:
+    (written.parent / "sub").mkdir()
+    (written.parent / "sub/a.h").write_bytes(data)
+    text = '\n\n#include "sub/a.h"\nint hello(void *c) { return 0; }\n'
+    written.write_text(text)
+    with pytest.raises(SourceRefused, match=words) as refused:
+        read(written)
+    assert refused.value.line == 3
+    assert refused.value.text == text
+    assert written.parent / "sub/a.h" in refused.value.files
 
 
 @pytest.mark.parametrize(
@@ -261,9 +287,13 @@ def test_what_is_not_c_is_refused(written: Path, data: bytes, words: str) -> Non
 
 def test_what_is_not_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.c")
-    for name in ("pipe.c", "none.c", "."):
-        with pytest.raises(SourceRefused):
+    (tmp_path / "folder.c").mkdir()
+    (tmp_path / "null.c").symlink_to("/dev/null")
+    kinds = {"pipe.c": "a pipe, not", "folder.c": "a folder, not", "null.c": "a device, not", "none.c": "no file"}
+    for name, words in kinds.items():
+        with pytest.raises(SourceRefused, match=words) as refused:
             read(tmp_path / name)
+        assert refused.value.remedy
 
 
 @given(st.text(alphabet="ab(){}[];,=#\"'/*\\\n \t<>.:ebpftop", max_size=300))
@@ -275,7 +305,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert text[function.name_at :].startswith(function.name)
         assert (text[function.open_at], text[function.close_at]) == ("{", "}")
     with suppress(SourceRefused):
-        read_from(Path("/x/any.c"), text, {})
+        read_from(Path("/x/any.c"), text, Includes(Path("/x/any.c")))
 
 
 @pytest.mark.parametrize("file", LESSONS, ids=lambda file: file.stem)

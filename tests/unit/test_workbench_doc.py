@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ebpftop.kernel.load.events import KINDS, parse
 from ebpftop.kernel.load.source import read_from
+from ebpftop.kernel.load.source_files import Includes
 
 PAGE = Path(__file__).parents[2] / "docs" / "workbench.md"
 
@@ -23,12 +24,12 @@ def test_every_comment_that_is_shown_can_be_read() -> None:
         read_from(
             Path("hello.c"),
             f"{hint}\nint hello(void *ctx) {{ return 0; }}\nint hello_exec(void *ctx) {{ return 0; }}",
-            {},
+            Includes(Path("hello.c")),
         )
 
 
 def test_the_example_is_a_program_at_execve() -> None:
     example = re.search(r"^    BPF_HASH.*?^    }$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert example is not None
-    source = read_from(Path("counter.c"), example[0], {})
+    source = read_from(Path("counter.c"), example[0], Includes(Path("counter.c")))
     assert [program.events for program in source.programs] == [(parse("syscall:execve"),)]

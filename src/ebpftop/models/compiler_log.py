@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 MESSAGES_MAX = 100
 """Messages of a file that are read; clang itself stops at twenty errors."""
@@ -32,40 +33,73 @@ _MAIN = "/virtual/main.c"
 class CompilerMessage:
     """`line` and `column` (in bytes) are in the file, None if the message is about none of its lines.
 
-    `notes` belong to it, each with its line in the file, or None. `macro`: it is about what this macro became.
+    `notes` belong to it, each with its place (``line 3``, ``x.h:3``), or none. `macro`: it is about what this macro
+    became. If it is about a file that is included, `line` is that which includes it, and `included` the place there.
     """
 
     severity: Severity
     line: int | None
     column: int | None
     message: str
-    notes: tuple[tuple[int | None, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     macro: str = ""
     function: str | None = None
+    included: tuple[str, int] | None = None
 
 
-def read(output: str, file: str) -> tuple[CompilerMessage, ...]:
-    """Return the messages in *output*, each once. *file* is the name of the source, without a folder."""
+class _Place(NamedTuple):
+    line: int | None = None
+    column: int | None = None
+    included: tuple[str, int] | None = None
+
+    @property
+    def words(self) -> str:
+        if self.included is not None:
+            return "{}:{}".format(*self.included)
+        return "" if self.line is None else f"line {self.line}"
+
+
+_NOWHERE = _Place()
+_NONE: Mapping[str, int] = {}
+
+
+def read(output: str, file: str, included: Mapping[str, int] = _NONE) -> tuple[CompilerMessage, ...]:
+    """Return the messages in *output*, each once.
+
+    *file* is the name of the source, without a folder. *included* are the lines of it that include other files, by the
+    names of these below its folder.
+    """
     found: list[CompilerMessage] = []
     for whole in output.splitlines():
         text = whole[:_LINE_MAX]
         if match := _MESSAGE.match(text):
             level = match["level"]
-            place = _place(match, file)
+            place = _place(match, file, included)
             if level == "note":
                 if found:
-                    found[-1] = _with_note(found[-1], place[0], match["text"])
+                    found[-1] = _with_note(found[-1], place.words, match["text"])
                 continue
             message = match["text"]
-            if place[0] is None:
+            if place.line is None:
                 message = f"{match['file'].rpartition('/')[2]}:{match['line']}: {message}"
-            found.append(CompilerMessage("warning" if level == "warning" else "error", *place, message))
+            severity: Severity = "warning" if level == "warning" else "error"
+            found.append(CompilerMessage(severity, place.line, place.column, message, included=place.included))
         elif match := _BACK_END.match(text):
-            found.append(CompilerMessage("error", *_place(match, file), match["text"], function=match["function"]))
+            place = _place(match, file, included)
+            found.append(
+                CompilerMessage(
+                    "error",
+                    place.line,
+                    place.column,
+                    match["text"],
+                    function=match["function"],
+                    included=place.included,
+                )
+            )
         elif (match := _BARE.match(text)) and not text.startswith("error: <unknown>"):
             place_found = _PLACE.search(match["text"])
-            place = _place(place_found, file) if place_found else (None, None)
-            found.append(CompilerMessage("error", *place, match["text"]))
+            place = _place(place_found, file, included) if place_found else _NOWHERE
+            found.append(CompilerMessage("error", place.line, place.column, match["text"], included=place.included))
         elif (match := _IN_FUNCTION.match(text)) and found:
             found[-1] = replace(found[-1], function=match[1])
         if len(found) >= MESSAGES_MAX:
@@ -73,14 +107,18 @@ def read(output: str, file: str) -> tuple[CompilerMessage, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _place(match: re.Match[str], file: str) -> tuple[int | None, int | None]:
-    name = match["file"]
+def _place(match: re.Match[str], file: str, included: Mapping[str, int]) -> _Place:
+    name, line, column = match["file"], int(match["line"]), int(match["column"])
+    # Of sub/x.h and x.h, the longer one is meant by what ends in it.
+    for other in sorted(included, key=len, reverse=True):
+        if name.endswith(f"/{other}"):
+            return _Place(included[other], None, (other, line))
     if name == _MAIN or name.rpartition("/")[2] == file:
-        return int(match["line"]), int(match["column"])
-    return None, None
+        return _Place(line, column)
+    return _NOWHERE
 
 
-def _with_note(one: CompilerMessage, line: int | None, text: str) -> CompilerMessage:
+def _with_note(one: CompilerMessage, place: str, text: str) -> CompilerMessage:
     if macro := _MACRO.match(text):
         return replace(one, macro=one.macro or macro[1].strip("\\"))
-    return replace(one, notes=(*one.notes, (line, text)))
+    return replace(one, notes=(*one.notes, (place, text)))

@@ -69,6 +69,11 @@ WORDS: tuple[Words, ...] = (
         "{meant}u8 u16 u32 u64, s8 s16 s32 s64, char, int, long; a structure is named with its word: struct {name}",
     ),
     _w(
+        r"has incomplete type 'struct (?P<table>\w+)_table_t'|forward declaration of 'struct (?P<other>\w+)_table_t'",
+        "The map {any_name} could not be declared, because of an error further up.",
+        "mend that one first",
+    ),
+    _w(
         r"(?:variable|field|parameter) has incomplete type '(?P<type>[^']*)'|"
         r"incomplete (?:definition of )?type '(?P<other>[^']*)'|"
         r"invalid application of 'sizeof' to an incomplete type '(?P<third>[^']*)'",
@@ -87,8 +92,8 @@ WORDS: tuple[Words, ...] = (
     ),
     _w(
         r"extraneous closing brace|expected identifier or '\('|expected external declaration",
-        "This stands outside of every function: a bracket } before it closes one too many, or something is missing.",
-        "count the brackets { and } above it",
+        "This stands outside of every function: a bracket }} before it closes one too many, or something is missing.",
+        "count the brackets {{ and }} above it",
     ),
     _w(
         r"expected expression|expected parameter declarator|expected function body|expected unqualified-id",

@@ -40,6 +40,10 @@ INSTEAD = {
 }
 
 
+NAMES = ("name", "instead", "undeclared", "meant", "opened", "any_type", "any_name", "macro")
+"""What an explanation may name beside the groups of its pattern."""
+
+
 def explained(one: CompilerMessage, source: Sequence[str]) -> tuple[str, str]:
     """Return what a message means and what to try; both empty if nothing is known about it."""
     for words in WORDS:
@@ -53,7 +57,7 @@ def _names(one: CompilerMessage, match: re.Match[str], source: Sequence[str]) ->
     groups = {key: found or "" for key, found in match.groupdict().items()}
     name = groups.get("name", "")
     meant = _DID_YOU_MEAN.search(one.message)
-    opened = next((line for line, text in one.notes if text.startswith("to match this")), None)
+    opened = next((place for place, text in one.notes if text.startswith("to match this")), "")
     types = [groups[key] for key in ("type", "other", "third") if groups.get(key)]
     names = [groups[key] for key in ("name", "other", "table") if groups.get(key)]
     return {
@@ -62,7 +66,7 @@ def _names(one: CompilerMessage, match: re.Match[str], source: Sequence[str]) ->
         "instead": _instead(name, meant),
         "undeclared": _undeclared(name, meant, one, source),
         "meant": f"{meant[1]}? " if meant else "",
-        "opened": f"it belongs to the one on line {opened}" if opened else "see the line before",
+        "opened": f"it belongs to the one on {opened}" if opened else "see the line before",
         "any_type": types[0] if types else "it",
         "any_name": names[0] if names else "it",
         "macro": one.macro.partition("(")[0] or "BPF_HASH",

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
 
 from ebpftop.core.load_records import Diagnostic, Register
 from ebpftop.models import verifier_log
@@ -17,6 +22,8 @@ from ebpftop.models.verifier_words import ERRORS, GLOBAL_VARIABLE, explanation
 
 LOG_BYTES = 64 << 10
 """Of a longer log the end is kept."""
+_TEXT_MAX = 60
+"""Characters of a line of another file that are quoted."""
 PATH_LINES = 48
 """Lines of a path that are kept: the last ones."""
 
@@ -37,30 +44,55 @@ _DECLARATION = re.compile(
 # ---- clang and BCC ----
 
 
-def of_compiler(output: str, source: Sequence[str], file: str) -> tuple[Diagnostic, ...]:
+class IncludedFile(NamedTuple):
+    """A file that the source includes: by which of its lines, and the lines of that file."""
+
+    line: int
+    lines: Sequence[str]
+
+
+_NO_FILES: Mapping[str, IncludedFile] = {}
+
+
+def of_compiler(
+    output: str, source: Sequence[str], file: str, included: Mapping[str, IncludedFile] = _NO_FILES
+) -> tuple[Diagnostic, ...]:
     """Return what clang and BCC say in *output*, about the lines of *source*, which `#line` names *file*.
 
-    Errors come first, as they were printed; then warnings. What says no line is about the whole file.
+    Errors come first, as they were printed; then warnings. What is said of a file that is *included*, by its name below
+    the folder, is about the line that includes it. What says no line is about the whole file.
     """
-    messages = read_compiler(output, file)
+    messages = read_compiler(output, file, {name: one.line for name, one in included.items()})
     ordered = sorted(messages, key=lambda one: one.severity != "error")
+    found = dict.fromkeys(_of_message(one, source, included) for one in ordered)
     log = _log_lines(output)
-    return tuple(_of_message(one, source, log if at == 0 else ()) for at, one in enumerate(ordered))
+    return tuple(msgspec.structs.replace(one, log=log) if at == 0 else one for at, one in enumerate(found))
 
 
-def _of_message(one: CompilerMessage, source: Sequence[str], log: tuple[str, ...]) -> Diagnostic:
-    known = one.line is not None and 0 < one.line <= len(source)
-    meaning, suggestion = explained(one, source)
+def _of_message(one: CompilerMessage, source: Sequence[str], included: Mapping[str, IncludedFile]) -> Diagnostic:
+    message = one.message
+    if one.included is None:
+        meaning, suggestion = explained(one, source)
+    else:
+        name, number = one.included
+        lines = included[name].lines
+        text = textwrap.shorten(_text(lines, number), _TEXT_MAX, placeholder=" ..")
+        message = f"{name}:{number}: {message}{' in: ' if text else ''}{text}"
+        meaning, suggestion = explained(replace(one, line=number), lines)
+    line, column = one.line, one.column
+    last = next((at for at in range(len(source), 0, -1) if source[at - 1].strip()), 0)
+    if line is not None and line > last > 0:  # where the file ends
+        line, column = last, None
+    known = line is not None and 0 < line <= len(source)
     return Diagnostic(
         stage="clang",
         severity=one.severity,
-        line=one.line if known else None,
-        column=one.column if known else None,
-        message=one.message,
+        line=line if known else None,
+        column=column if known else None,
+        message=message,
         meaning=meaning,
         suggestion=suggestion,
         program=one.function,
-        log=log,
     )
 
 

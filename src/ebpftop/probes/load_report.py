@@ -17,12 +17,13 @@ from ebpftop.kernel.bpf_names import map_type, program_type
 from ebpftop.kernel.bpf_programs import program_id
 from ebpftop.kernel.load import meanings, server
 from ebpftop.kernel.load.built import CodeRequest, ShownCode
+from ebpftop.kernel.load.lines import as_named, quoted
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState
 from ebpftop.kernel.load.map_layouts import MapLayout
 from ebpftop.kernel.load.maps import OpenMap
 from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.root_work import RootWork
-from ebpftop.models.load_diagnostics import of_compiler, of_verifier
+from ebpftop.models.load_diagnostics import IncludedFile, of_compiler, of_verifier
 
 _TAB = 8
 _LOG_MAX = 64 << 10
@@ -152,12 +153,19 @@ def _safe(line: CodeLine) -> CodeLine:
     )
 
 
-def diagnostics(tried: Loading, name: str) -> Iterable[Diagnostic]:
-    """Yield what is wrong with what was *tried*, first what is said of a line."""
-    log = lines_of(tried.output)
+def diagnostics(tried: Loading, name: str) -> Iterator[Diagnostic]:
+    """Yield what is wrong with what was *tried*; first why it failed, if it did."""
+    yield from _of_stage(tried, name)
     yield from _of_hints(tried)
+    yield from _of_missing(tried, name)
+
+
+def _of_stage(tried: Loading, name: str) -> Iterator[Diagnostic]:
+    log = lines_of(as_named(tried.output, name))
     if tried.stage == "clang" or (tried.ok and tried.output):
-        found = [_at_columns(one, tried.source) for one in of_compiler(tried.output, tried.source.split("\n"), name)]
+        included = {key: IncludedFile(one.line, one.text.split("\n")) for key, one in tried.included.items()}
+        said = of_compiler(tried.output, tried.source.split("\n"), quoted(name), included)
+        found = [_at_columns(one, tried.source, name) for one in said]
         yield from found
         if found and not tried.ok:
             return
@@ -208,18 +216,30 @@ def _of_hints(tried: Loading) -> Iterator[Diagnostic]:
             )
 
 
+def _of_missing(tried: Loading, name: str) -> Iterator[Diagnostic]:
+    """Yield which files that are included do not exist. They count as empty: what follows from that may be an error."""
+    for file, line in tried.missing.items():
+        yield Diagnostic(
+            stage="source",
+            severity="warning",
+            line=line,
+            message=f"there is no {printable(file)} beside {printable(name)}: it counts as empty",
+            suggestion="it is read as soon as it is there; headers of the kernel are not needed",
+        )
+
+
 def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
     refused = [state for state in tried.programs if state.fd is None and (state.log or state.errno)]
     for state in refused:
         lines = {one.insn: one.line for one in state.lines if one.file == name}
         error = errno.errorcode.get(state.errno, "")
-        found = of_verifier(state.name, state.log, tried.source.split("\n"), name, lines=lines, error=error)
-        yield _at_columns(found, tried.source)
+        found = of_verifier(state.name, state.log, tried.source.split("\n"), quoted(name), lines=lines, error=error)
+        yield _at_columns(found, tried.source, name)
     if not refused:
         yield Diagnostic(stage="verifier", message=printable(tried.error), suggestion=printable(tried.remedy))
 
 
-def _at_columns(one: Diagnostic, source: str) -> Diagnostic:
+def _at_columns(one: Diagnostic, source: str, name: str) -> Diagnostic:
     """Return *one* with the column of the line as it is shown, instead of that in bytes; its texts are safe."""
     column = one.column
     lines = source.split("\n")
@@ -234,7 +254,7 @@ def _at_columns(one: Diagnostic, source: str) -> Diagnostic:
         meaning=printable(one.meaning),
         suggestion=printable(one.suggestion),
         registers=tuple(Register(name=printable(each.name), text=printable(each.text)) for each in one.registers),
-        log=tuple(escape(line.expandtabs(_TAB)) for line in one.log),
+        log=lines_of(as_named("\n".join(one.log), name)),
     )
 
 

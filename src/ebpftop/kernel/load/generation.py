@@ -19,6 +19,7 @@ from ebpftop.kernel.load.attach import Link, Place, attach_id
 from ebpftop.kernel.load.built import Built, BuiltProgram, CompileRequest, Received
 from ebpftop.kernel.load.counters import Counters
 from ebpftop.kernel.load.ladder import Ladder, nowhere
+from ebpftop.kernel.load.lines import as_named
 from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
 from ebpftop.kernel.load.maps import OpenMap, Shapes
 from ebpftop.kernel.load.server import LoadServer
@@ -90,16 +91,18 @@ class Failure:
             source=source.text,
             structs=source.structs,
             shows=source.shows,
+            included=source.includes,
+            missing=source.missing,
             compiled=self.compiled,
             btf=self.btf,
             programs=self.programs,
         )
 
 
-def first_error(output: str) -> str | None:
-    """Return the first line of clang's messages that is an error: ``hello.c:5:3: error: use of undeclared ..``."""
-    found = _ERROR.search(output)
-    return found[0].removeprefix("/") if found else None
+def first_error(output: str, name: str) -> str | None:
+    """Return the first line that is an error of what clang says of the file *name*: ``hello.c:5:3: error: ..``."""
+    found = _ERROR.search(as_named(output, name))
+    return found[0] if found else None
 
 
 def _copies(program: programs.Program, others: Iterable[Place | None], btf_fd: int | None) -> dict[Place, int]:
@@ -142,14 +145,15 @@ class Build:
     def make(cls, server: LoadServer, source: Source, text: str, map_bytes_max: int) -> Build | Failure:
         """Compile *text*, which was made of *source*."""
         started_s = time.monotonic()
-        request = CompileRequest(source.name, text, dict(source.includes), map_bytes_max=map_bytes_max)
+        included = {name: one.text for name, one in source.includes.items()}
+        request = CompileRequest(source.name, text, included, map_bytes_max=map_bytes_max)
         received = server.compile(request)
         seconds = time.monotonic() - started_s
         built = received.built
         if built.error:
             received.close()
             stage: Stage = "map" if built.stage == "map" else "limit" if built.stage == "limit" else "clang"
-            error = first_error(built.output) or built.error if stage == "clang" else built.error
+            error = first_error(built.output, source.name) or built.error if stage == "clang" else built.error
             return Failure(stage, error, built.remedy, built.output, text, seconds)
         build = cls(source, text, received, seconds)
         sizes = {one.name: maps.memory_bytes(one.info) for one in build.maps.values()}
@@ -280,6 +284,8 @@ class Build:
             kept=frozenset(name for name, one in self.maps.items() if one.kept),
             structs=self._source.structs,
             shows=self._source.shows,
+            included=self._source.includes,
+            missing=self._source.missing,
             slot_errors=slot_errors,
         )
 

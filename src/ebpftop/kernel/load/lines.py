@@ -6,14 +6,18 @@ BCC inserts lines, so that what clang, the verifier and BTF say would be off by 
 
 from __future__ import annotations
 
+import re
+
 from ebpftop.kernel.load.c_text import CText
 from ebpftop.kernel.load.source import Source
+
+_UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 
 
 def numbered(source: Source, text: str, before: str = "") -> str:
     """Return *text*, which has the lines of *source*, with *before* in front, as BCC is to compile it."""
     c = CText(text)
-    name = f"/{_quoted(source.name)}"
+    name = f"/{quoted(source.name)}"
     covered = _no_line_there(c)
     lines = text.split("\n")
     numbered = [before] if before else []
@@ -25,19 +29,31 @@ def numbered(source: Source, text: str, before: str = "") -> str:
     return "\n".join([*numbered, *kept, ""])
 
 
-def _quoted(name: str) -> str:
-    return "".join(c if c.isprintable() and c.isascii() and c not in '"\\?' else "_" for c in name)
+def quoted(name: str) -> str:
+    """Return what `#line` calls the file *name*: it is found again in messages, between colons and blanks."""
+    return _UNSAFE.sub("_", name)
+
+
+def as_named(output: str, name: str) -> str:
+    """Return what clang wrote about the file *name*, with all files of the user called as the user calls them."""
+    own = rf"(?P<own>/{re.escape(quoted(name))}|/virtual/main\.c)(?=:\d)|/\S*/include/quoted/"
+    return re.sub(
+        rf"^(?P<by>(?:In file included from )?)(?:{own})",
+        lambda match: match["by"] + (name if match["own"] else ""),
+        output,
+        flags=re.MULTILINE,
+    )
 
 
 def _no_line_there(c: CText) -> set[int]:
     """Return the lines before which there can be no `#line`.
 
-    Directives themselves, what continues a line, what begins within a comment or a literal, and what stands between
-    parentheses or begins with one: it may be the argument of a macro.
+    What continues a line, what begins within a comment or a literal, and what stands between parentheses or begins
+    with one: it may be the argument of a macro.
     """
     covered = set()
     for first, begin, end in c.directives:
-        covered |= set(range(first, c.line_of(max(begin, end - 1)) + 1))
+        covered |= set(range(first + 1, c.line_of(max(begin, end - 1)) + 1))
     for comment in c.comments:
         covered |= set(range(comment.line + 1, comment.line + comment.text.count("\n") + 1))
     depth = 0

@@ -88,9 +88,9 @@ class LoadedFile:
         try:
             source = read(self.path, self._attach)
         except SourceRefused as error:
-            failed = Loading(False, self.generation, "source", error.message, error.remedy, error.line)
-            return self._done(failed, started_s)
-        self._watch.include(self.path.parent / name for name in source.includes)
+            self._watch.include(error.files)
+            return self._done(self._refused(error), started_s)
+        self._watch.include(source.files)
         if self._features is None:
             self._features = kernel_features()
         self._ladder.begin(source, self._features)
@@ -99,6 +99,13 @@ class LoadedFile:
         if isinstance(result, Failure):
             result = result.loading(source, self.generation)
         return self._done(result, started_s)
+
+    def _refused(self, error: SourceRefused) -> Loading:
+        """Return that the file was not compiled. If nothing could be read, its text is what it was."""
+        text = error.text
+        if text is None:
+            text = self.loading.source if self.loading is not None else ""
+        return Loading(False, self.generation, "source", error.message, error.remedy, error.line, source=text)
 
     def _try(self, source: Source) -> Loading | Failure | None:
         """Compile, load and attach it for the places that come next; None if others have to be tried."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from ebpftop.core.records import Attempt
+from ebpftop.kernel.load.source_files import Included
 
 Stage: TypeAlias = Literal["", "source", "clang", "map", "limit", "verifier", "attach"]
 """What failed; empty if nothing did. "limit": the compiler was ended, or has ended."""
@@ -91,6 +92,10 @@ class Loading:
     """The structs that the source and its includes define."""
     shows: Mapping[str, str] = field(default_factory=dict)
     """What parts of maps mean, by hints in comments: see `Source.shows`."""
+    included: Mapping[str, Included] = field(default_factory=dict)
+    """The files that it includes with quotes: see `Source.includes`."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Those that do not exist, and the lines that include them."""
     slot_errors: Mapping[str, str] = field(default_factory=dict)
     """Why a slot stays empty, by "map[index]"."""
     saved: float = 0.0

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 _SETTLED_S = 0.03
+_GONE_S = 0.5
+"""Editors that write a new file may remove the old one first."""
 
 
 class _State(NamedTuple):
+    """Of a file. Who may write it decides whether it is loaded: so that counts too."""
+
     inode: int
     size: int
     mtime_ns: int
+    mode: int
+    owner: int
 
 
 def _state(path: Path) -> _State | None:
@@ -23,35 +29,56 @@ def _state(path: Path) -> _State | None:
         found = os.stat(path)
     except OSError:
         return None
-    return _State(found.st_ino, found.st_size, found.st_mtime_ns)
+    return _State(found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_uid)
 
 
 class Watch:
-    """Watches a file and those that it includes."""
+    """Watches a file and those that it includes, those that do not exist among them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._states: dict[Path, _State | None] = {}
         self._seen: dict[Path, _State | None] = {}
+        self._begun_ns = 0
+        self._away_since: float | None = None
         self.saved = 0.0
         """When the file was saved that was read last: its mtime, in seconds."""
 
     def begin(self) -> None:
         """The file is about to be read. The next `include` says which other files belong to it."""
+        self._begun_ns = time.time_ns()
         self._states = {path: _state(path) for path in self._states.keys() | {self._path}}
+        self._away_since = None
         found = self._states[self._path]
-        self.saved = found.mtime_ns / 1e9 if found else 0.0
+        self.saved = found.mtime_ns / 1e9 if found else self.saved
 
     def include(self, paths: Iterable[Path]) -> None:
-        """It includes *paths*, and nothing else."""
+        """It includes *paths*, or would if they existed, and nothing else."""
         kept = {self._path, *paths}
-        self._states = {path: self._states[path] if path in self._states else _state(path) for path in kept}
+        self._states = {path: self._states[path] if path in self._states else self._new(path) for path in kept}
+
+    def _new(self, path: Path) -> _State | None:
+        """Return the state of a file that was read already. If it was saved meanwhile, it has to be read again."""
+        found = _state(path)
+        return None if found is not None and found.mtime_ns > self._begun_ns else found
 
     def has_changed(self) -> bool:
-        """Return whether one of them was saved since `begin`. While an editor still writes it, it was not."""
+        """Return whether one was saved since `begin`, or is gone. While an editor still writes it, it was not."""
         before, self._seen = self._seen, {path: _state(path) for path in self._states}
         changed = [path for path, state in self._seen.items() if state is not None and state != self._states[path]]
-        return bool(changed) and all(self._is_settled(path, before.get(path)) for path in changed)
+        if changed:
+            return all(self._is_settled(path, before.get(path)) for path in changed)
+        return self._is_gone()
+
+    def _is_gone(self) -> bool:
+        """Return whether one that was there has been away for longer than any editor takes."""
+        if not any(state is None and self._states[path] is not None for path, state in self._seen.items()):
+            self._away_since = None
+            return False
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        return now - self._away_since >= _GONE_S
 
     def _is_settled(self, path: Path, before: _State | None) -> bool:
         state = self._seen[path]

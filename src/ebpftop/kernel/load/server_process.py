@@ -38,6 +38,7 @@ NUMBER = struct.Struct("=Q")
 NUDGE = b"."
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # include/uapi/linux/prctl.h
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
 _OUTPUT_MAX = 256 << 10
 _CAPS = {
     capabilities.Cap.BPF,
@@ -167,8 +168,11 @@ def _compile(
             too_little = memory if cgroup is not None and cgroup.had_to_kill() else None
             output = _read_output(output_fd)
             error = limits.reason(status, output, too_little, cpu_s, late=late)
-            # LLVM ends its process for some errors of the source, such as too large a stack, and says so.
-            stage = "clang" if os.WIFEXITED(status) and "error" in output else "limit"
+            # LLVM ends its process for some errors of the source, such as too large a stack, and says so; and BCC
+            # reads on behind an error of clang's, and may crash where nothing is (a map that was not declared).
+            crashed = os.WIFEXITED(status) or os.WTERMSIG(status) in _CRASHES
+            is_known = too_little is None and not late and crashed and "error" in output
+            stage = "clang" if is_known else "limit"
             _answer(requests, number, Built(error=error, stage=stage, output=output), [])
         return not gone
     finally:

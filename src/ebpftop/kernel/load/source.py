@@ -12,7 +12,7 @@ from ebpftop.kernel.load.c_text import CText, Function
 from ebpftop.kernel.load.events import Event
 from ebpftop.kernel.load.hints import HintError, Hints, read_hints
 from ebpftop.kernel.load.prefixes import Style, hook_of
-from ebpftop.kernel.load.source_files import SourceRefused, read_includes, read_text
+from ebpftop.kernel.load.source_files import Included, Includes, SourceRefused, read_text
 
 __all__ = ("ProgramSource", "Source", "SourceRefused", "read")
 
@@ -47,6 +47,7 @@ class ProgramSource:
 class Source:
     """A file as it was read: *includes* are the files that it includes with quotes, by their names below its folder.
 
+    *missing* are those that do not exist, and the lines that include them; *files* all that were looked for.
     *shows* has a meaning for ``MAP.key``, ``MAP.value``, ``MAP.FIELD``; *slots* functions by map and index, which is a
     number or the name of a system call. *structs* are the names of structs that it defines.
     """
@@ -54,7 +55,9 @@ class Source:
     path: Path
     text: str
     c: CText
-    includes: Mapping[str, str]
+    includes: Mapping[str, Included]
+    missing: Mapping[str, int]
+    files: frozenset[Path]
     programs: tuple[ProgramSource, ...]
     structs: tuple[str, ...]
     shows: Mapping[str, str]
@@ -76,12 +79,19 @@ def read(path: Path, attach: Mapping[str, tuple[Event, ...]] = _NO_EVENTS) -> So
 
     Raises SourceRefused.
     """
-    text = read_text(path)
-    return read_from(path, text, read_includes(path, CText(text)), attach)
+    text = None
+    includes = Includes(path)
+    try:
+        text = read_text(path)
+        includes.read(CText(text))
+        return read_from(path, text, includes, attach)
+    except SourceRefused as error:
+        error.text, error.files = text, frozenset(includes.files)
+        raise
 
 
 def read_from(
-    path: Path, text: str, includes: Mapping[str, str], attach: Mapping[str, tuple[Event, ...]] = _NO_EVENTS
+    path: Path, text: str, includes: Includes, attach: Mapping[str, tuple[Event, ...]] = _NO_EVENTS
 ) -> Source:
     """Do the same with a *text* that was read already."""
     c = CText(text)
@@ -97,8 +107,21 @@ def read_from(
             f"{printable(path.name)} has no program", "a program is a function that is not static: int hello(void *ctx)"
         )
     _check_names(programs, hints, attach)
-    structs = tuple(dict.fromkeys(name for one in (c, *map(CText, includes.values())) for name in one.structs))
-    return Source(path, text, c, includes, programs, structs, hints.shows, hints.slots, hints.lesson)
+    included = (CText(one.text) for one in includes.found.values())
+    structs = tuple(dict.fromkeys(name for one in (c, *included) for name in one.structs))
+    return Source(
+        path,
+        text,
+        c,
+        includes=includes.found,
+        missing=includes.missing,
+        files=frozenset(includes.files),
+        programs=programs,
+        structs=structs,
+        shows=hints.shows,
+        slots=hints.slots,
+        lesson=hints.lesson,
+    )
 
 
 def _programs(c: CText, attach: Mapping[str, tuple[Event, ...]]) -> list[ProgramSource]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ebpftop.core.escape import printable
 from ebpftop.kernel.load.c_text import CText
@@ -20,27 +22,36 @@ INCLUDES_MAX = 64
 
 
 class SourceRefused(Exception):
-    """A file that is not compiled: why, what helps, and the line that it is about."""
+    """A file that is not compiled: why, what helps, and the line that it is about.
+
+    *text* is what was read of it, None if nothing could be; *files* are all that were opened, or looked for.
+    """
 
     def __init__(self, message: str, remedy: str = "", line: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         self.line = line
+        self.text: str | None = None
+        self.files: frozenset[Path] = frozenset()
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a C file. Raises SourceRefused."""
-    name = printable(path.name or str(path))
+def read_text(path: Path, called: str | None = None) -> str:
+    """Return the text of a C file, which messages call *called*. Raises SourceRefused."""
+    name = printable(called or path.name or str(path))
     try:
         # Not to wait at a pipe that nobody writes to.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except FileNotFoundError as error:
+        raise SourceRefused(
+            f"there is no file {printable(called or str(path))}", "it is loaded as soon as it is there"
+        ) from error
     except OSError as error:
-        raise SourceRefused(f"{printable(str(path))}: {error.strerror}", "check the name of the file") from error
+        raise SourceRefused(f"{printable(called or str(path))}: {error.strerror}", "see its permissions") from error
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
-            raise SourceRefused(f"{name} is not a file", "name a C file")
+            raise SourceRefused(f"{name} is {_kind(found.st_mode)}, not a file", "put a C file in its place")
         _check_owner(name, found)
         with open(fd, "rb", closefd=False) as file:
             data = file.read(BYTES_MAX + 1)
@@ -52,10 +63,17 @@ def read_text(path: Path) -> str:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise SourceRefused(f"{name} is not UTF-8 text", "name a C file, not an object", line) from error
+        raise SourceRefused(f"line {line} of {name} is not UTF-8 text", "name a C file, not an object", line) from error
     if "\0" in text:
-        raise SourceRefused(f"{name} holds a zero byte", "name a C file", text.count("\n", 0, text.index("\0")) + 1)
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise SourceRefused(f"line {line} of {name} has a zero byte", "name a C file", line)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _kind(mode: int) -> str:
+    """Return what something is that is not a file, by its *mode*."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _check_owner(name: str, found: os.stat_result) -> None:
@@ -74,47 +92,74 @@ def _check_owner(name: str, found: os.stat_result) -> None:
         raise SourceRefused(f"others may write {name}, and it would run in the kernel", f"chmod go-w {name}")
 
 
-def read_includes(path: Path, text: CText) -> dict[str, str]:
-    """Return the files that *text* includes with quotes, and those that these include, by name below its folder.
+class Included(NamedTuple):
+    """A file that the source includes with quotes, itself or by another one: by which line of the source; its text."""
 
-    One that does not exist is left out: it counts as empty, as the kernel's own headers do. Raises SourceRefused.
+    line: int
+    text: str
+
+
+@dataclass
+class Includes:
+    """The files that a C file includes with quotes, and those that these include.
+
+    *found* has them by name below the folder of the file. *missing* has what is written between the quotes of those
+    that do not exist, and the line of the source: they count as empty, as the kernel's own headers do. *files* are all
+    that were looked for.
     """
-    folder = path.resolve().parent
-    found: dict[str, str] = {}
-    _read_includes(folder, PurePosixPath(), text, found, main=path.name)
-    return found
 
+    path: Path
+    found: dict[str, Included] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+    files: set[Path] = field(default_factory=set)
 
-def _read_includes(folder: Path, below: PurePosixPath, text: CText, found: dict[str, str], *, main: str) -> None:
-    for line, what in text.includes:
-        in_main = line if not found and below == PurePosixPath() else None
+    def read(self, text: CText) -> None:
+        """Find what *text*, the file itself, includes. Raises SourceRefused."""
+        for line, what in text.includes:
+            self._read(PurePosixPath(), line, what, line)
+
+    def _read(self, below: PurePosixPath, at: int, what: str, line: int, within: str = "") -> None:
+        """Read *what* is included on line *at* of a file in the folder *below*.
+
+        *within* is the name of that file, if it is not the source. Line *line* of the source leads to it.
+        """
+        where = f"{printable(within)}:{at}: " if within else ""
+        name = printable(what)
         if not what or what[0] not in '"<' or what[-1] not in '">':
-            raise SourceRefused("an #include must name a file, not a macro", 'write #include "file.h"', line)
+            raise SourceRefused(f"{where}an #include must name a file, not a macro", 'write #include "file.h"', line)
         named = PurePosixPath(what[1:-1])
         if named.is_absolute() or ".." in named.parts or not named.name:
-            raise SourceRefused(
-                f"{printable(what)} is outside the folder of {printable(main)}",
-                "copy what is needed beside the file",
-                line,
-            )
+            raise self._outside(f"{where}{name} is outside", line)
         if what[0] == "<":
-            continue
+            return
         # As the compiler looks for it: beside the file that includes it, then beside the first.
-        for name in dict.fromkeys((str(below / named), str(named))):
-            if name in found:
-                break
-            file = folder / name
+        folder = self.path.resolve().parent
+        places = dict.fromkeys((str(below / named), str(named)))
+        for place in places:
+            if place in self.found:
+                return
+            file = folder / place
+            self.files.add(file)
             if not file.exists():
                 continue
             if not file.resolve().is_relative_to(folder):
-                raise SourceRefused(
-                    f"{printable(what)} leads outside the folder of {printable(main)}",
-                    "copy what is needed beside the file",
-                    in_main or line,
-                )
-            included = read_text(file)
-            found[name] = included
-            if len(found) > INCLUDES_MAX or sum(map(len, found.values())) > BYTES_MAX:
-                raise SourceRefused("too much is included", f"at most {INCLUDES_MAX} files, 1 MiB together", line)
-            _read_includes(folder, PurePosixPath(name).parent, CText(included), found, main=main)
-            break
+                raise self._outside(f"{where}{name} leads outside", line)
+            self._open(file, place, line)
+            return
+        self.missing.setdefault(str(named), line)
+
+    def _open(self, file: Path, name: str, line: int) -> None:
+        try:
+            text = read_text(file, name)
+        except SourceRefused as error:
+            # Its own line, if there is one, is in the message.
+            raise SourceRefused(error.message, error.remedy, line) from error
+        self.found[name] = Included(line, text)
+        if len(self.found) > INCLUDES_MAX or sum(len(one.text) for one in self.found.values()) > BYTES_MAX:
+            raise SourceRefused("too much is included", f"at most {INCLUDES_MAX} files, 1 MiB together", line)
+        for at, what in CText(text).includes:
+            self._read(PurePosixPath(name).parent, at, what, line, name)
+
+    def _outside(self, what: str, line: int) -> SourceRefused:
+        message = f"{what} the folder of {printable(self.path.name)}"
+        return SourceRefused(message, "copy what is needed beside the file", line)
