@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel.load import limits
+from ebpftop.kernel.load import limits, server
 from ebpftop.kernel.load.built import Built, CompileRequest
+from ebpftop.kernel.load.deadline import Deadline
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
@@ -32,13 +33,14 @@ SLOW += "int f(void *ctx) { C59 return 0; }\n"
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[LoadServer]:
-    server = LoadServer()
-    yield server
-    server.close()
+    one = LoadServer()
+    yield one
+    one.close()
 
 
-def compiled(running: LoadServer, text: str, **includes: str) -> Built:
-    received = running.compile(CompileRequest("hello.c", text, {f"{name}.h": what for name, what in includes.items()}))
+def compiled(running: LoadServer, text: str, deadline: Deadline | None = None, **includes: str) -> Built:
+    request = CompileRequest("hello.c", text, {f"{name}.h": what for name, what in includes.items()})
+    received = running.compile(request, deadline)
     received.close()
     return received.built
 
@@ -119,6 +121,13 @@ def test_more_maps_than_one_message_has_room_for(running: LoadServer) -> None:
     assert goes_on(running)
 
 
+def test_more_programs_than_a_file_may_have(running: LoadServer) -> None:
+    built = compiled(running, "".join(f"int f{i}(void *ctx) {{ return 0; }}\n" for i in range(101)))
+    assert (built.stage, built.error) == ("limit", "the file has 101 programs; at most 100 are supported")
+    assert built.remedy
+    assert goes_on(running)
+
+
 def test_a_stack_that_is_too_deep_is_an_error_of_the_file(running: LoadServer) -> None:
     text = "int f(void *ctx) { char a[600] = {}; bpf_probe_read_kernel(a, 600, ctx); return a[9]; }\n"
     built = compiled(running, text)
@@ -151,15 +160,17 @@ def children_of(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def being_compiled(running: LoadServer, thread: ThreadPoolExecutor, text: str) -> tuple[Future[Built], int]:
+def being_compiled(
+    running: LoadServer, thread: ThreadPoolExecutor, text: str, deadline: Deadline | None = None
+) -> tuple[Future[Built], int]:
     """Have *text* compiled; return what will be made of it, and the process that is about it."""
-    assert running.helper_pid is not None
+    assert running.pid is not None
     until_s = time.monotonic() + 60
-    while children_of(running.helper_pid):  # one that has answered, and is on its way out
+    while children_of(running.pid):  # one that has answered, and is on its way out
         assert time.monotonic() < until_s
         time.sleep(0.005)
-    asked = thread.submit(compiled, running, text)
-    while not (found := children_of(running.helper_pid)):
+    asked = thread.submit(compiled, running, text, deadline)
+    while not (found := children_of(running.pid)):
         assert time.monotonic() < until_s
         time.sleep(0.005)
     return asked, found[0]
@@ -192,18 +203,58 @@ def test_a_child_that_is_killed_is_an_error_of_the_compilation() -> None:
         running.close()
 
 
-def test_a_server_that_is_killed_takes_its_child_along_and_is_an_error() -> None:
+def kill_server(running: LoadServer) -> int:
+    """Kill the server; return its pid."""
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    return running.pid
+
+
+def test_a_server_that_is_killed_takes_its_child_along_and_another_one_is_asked() -> None:
     running = LoadServer()
     try:
         with ThreadPoolExecutor(1) as thread:
             asked, child = being_compiled(running, thread, ENDLESS)
-            assert running.helper_pid is not None
-            os.kill(running.helper_pid, signal.SIGKILL)
+            first = kill_server(running)
+            wait_until_gone(child)
+            until_s = time.monotonic() + 60
+            while running.pid in (first, None) or not children_of(running.pid):
+                assert time.monotonic() < until_s
+                time.sleep(0.005)
+            assert not Path(f"/proc/{first}").exists(), "a zombie"
+            kill_server(running)
             built = asked.result()
-        assert (built.stage, built.error) == ("limit", "the process that compiles has ended")
+        assert (built.stage, built.error) == ("limit", server.GONE)
         assert built.remedy
-        wait_until_gone(child)
-        assert compiled(running, SMALL).error == "the process that compiles has ended"
+        assert goes_on(running)
+        kill_server(running)
+        assert compiled(running, SMALL).error == server.ENDS
+    finally:
+        running.close()
+
+
+def test_if_its_parent_is_killed_the_server_goes_on_and_then_nothing_does() -> None:
+    running = LoadServer()
+    try:
+        os.kill(running.parent_pid, signal.SIGKILL)
+        assert goes_on(running)
+        kill_server(running)
+        built = compiled(running, SMALL)
+        assert (built.error, built.remedy) == (server.GONE, server.GONE_REMEDY)
+    finally:
+        running.close()
+
+
+def test_what_is_abandoned_is_compiled_no_further() -> None:
+    running = LoadServer()
+    deadline = Deadline()
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            asked, child = being_compiled(running, thread, ENDLESS, deadline)
+            deadline.abandon()
+            wait_until_gone(child)
+            assert asked.result().error == "abandoned"
+        assert goes_on(running)
     finally:
         running.close()
 
@@ -211,8 +262,8 @@ def test_a_server_that_is_killed_takes_its_child_along_and_is_an_error() -> None
 def test_a_server_that_is_stopped_goes_on_when_it_is_asked() -> None:
     running = LoadServer()
     try:
-        assert running.helper_pid is not None
-        os.kill(running.helper_pid, signal.SIGSTOP)
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGSTOP)
         assert goes_on(running)
     finally:
         running.close()
@@ -220,14 +271,14 @@ def test_a_server_that_is_stopped_goes_on_when_it_is_asked() -> None:
 
 def test_closing_ends_what_is_being_compiled() -> None:
     running = LoadServer()
-    server = running.helper_pid
-    assert server is not None
+    server_pid = running.pid
+    assert server_pid is not None
     with ThreadPoolExecutor(1) as thread:
         asked, child = being_compiled(running, thread, ENDLESS)
         running.close()
         assert asked.result().stage == "limit"
     wait_until_gone(child)
-    assert left_over(server) == []
+    assert left_over(server_pid) == []
 
 
 def left_over(server_pid: int) -> list[Path]:
@@ -240,7 +291,7 @@ import os, signal, sys, threading
 from ebpftop.kernel.load.built import CompileRequest
 from ebpftop.kernel.load.server import LoadServer
 running = LoadServer()
-print(running.helper_pid, flush=True)
+print(running.pid, flush=True)
 running.compile(CompileRequest("hello.c", sys.argv[1]))
 """
 
@@ -248,20 +299,20 @@ running.compile(CompileRequest("hello.c", sys.argv[1]))
 def test_if_ebpftop_is_killed_server_and_child_end_and_leave_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", KILLED, ENDLESS], stdout=subprocess.PIPE, text=True) as ebpftop:
         assert ebpftop.stdout is not None
-        server = int(ebpftop.stdout.readline())
+        server_pid = int(ebpftop.stdout.readline())
         until_s = time.monotonic() + 60
-        while not (children := children_of(server)):
+        while not (children := children_of(server_pid)):
             assert time.monotonic() < until_s
             time.sleep(0.005)
         ebpftop.kill()
-    for pid in (server, *children):
+    for pid in (server_pid, *children):
         wait_until_gone(pid)
-    assert left_over(server) == []
+    assert left_over(server_pid) == []
 
 
 def test_the_server_and_its_children_have_few_rights(running: LoadServer) -> None:
     assert goes_on(running)
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{running.helper_pid}/status").read_text().splitlines())
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{running.pid}/status").read_text().splitlines())
     kept = int(status["CapPrm"], 16)
     assert not kept >> 21 & 1, "CAP_SYS_ADMIN"
     assert not kept >> 1 & 1, "CAP_DAC_OVERRIDE"

@@ -32,7 +32,7 @@ def watch(path: Path) -> Watch:
 
 def test_a_file_that_stays_the_same_was_not_saved(file: Path) -> None:
     watched = watch(file)
-    assert watched.saved == 100
+    assert watched.begin() == 100
     assert not watched.has_changed()
 
 
@@ -129,3 +129,37 @@ def test_files_that_are_included_count_and_those_that_were_do_not(file: Path, tm
     assert not watched.has_changed()
     put(other, "", at_s=102)
     assert watched.has_changed()
+
+
+def test_a_file_that_an_editor_has_emptied_was_not_saved_yet(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    watched = watch(file)
+    put(file, "", at_s=101)
+    assert not watched.has_changed()
+    clock[0] += 0.5
+    assert not watched.has_changed()
+    put(file, "two", at_s=102)
+    assert watched.has_changed()
+    watched.begin()
+    put(file, "", at_s=103)
+    assert not watched.has_changed()
+    clock[0] += 2
+    assert watched.has_changed()  # it stays so
+
+
+def test_before_a_file_is_read_it_is_waited_for_while_it_is_empty(file: Path) -> None:
+    watched = watch(file)
+    file.write_text("")
+    checks: list[int] = []
+
+    def check() -> None:
+        checks.append(1)
+        if len(checks) == 2:
+            file.write_text("three")
+
+    watched.wait_until_written(check)
+    assert (len(checks), file.read_text()) == (2, "three")
+    put(file, "", at_s=100)  # since long ago
+    watched.wait_until_written(check)
+    assert len(checks) == 2

@@ -34,6 +34,16 @@ def fork(ours: socket.socket, theirs: socket.socket) -> int:
     return pid
 
 
+def fork_again(channel: socket.socket, theirs: socket.socket) -> int:
+    """Fork a helper in a helper: it has *theirs*, and not the *channel* of its parent; return as `fork`."""
+    pid = os.fork()
+    if pid:
+        _never_let_stay_stopped(pid, theirs)
+    else:
+        channel.close()
+    return pid
+
+
 def fork_worker() -> int:
     """Fork a process of a helper, which works for a moment; return 0 in it and its pid in the helper. Raises OSError.
 

@@ -73,6 +73,8 @@ class Built(msgspec.Struct, frozen=True, array_like=True):
     """What failed: "clang", "map", or "limit" if it was ended."""
     output: str = ""
     seconds: float = 0.0
+    speed: float = 1.0
+    """How much more time than on other machines a file has on this one: see `limits.cpu_seconds`."""
     license: str = ""
     version: int = 0
     """KERNEL_VERSION of the kernel that it was made for."""

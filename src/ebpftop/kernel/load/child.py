@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ebpftop.kernel.compiled import with_map_fds
-from ebpftop.kernel.load import object_file
+from ebpftop.kernel.load import limits, object_file
 from ebpftop.kernel.load.built import Built, BuiltMap, BuiltProgram, CompileRequest
 from ebpftop.kernel.load.loaded_types import ext_info_of, loaded_btf
 from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO
@@ -62,11 +62,14 @@ def compile_source(request: CompileRequest, tree: Path, fds_fd: int) -> tuple[Bu
         name = lib.bpf_table_name(module, i)
         fds.append(lib.bpf_table_fd(module, name))
         maps.append(BuiltMap(name.decode(), _event_fields(lib, module, name)))
+    if (programs_count := lib.bpf_num_functions(module)) > limits.PROGRAMS_MAX:
+        too_many = limits.too_many_programs(programs_count)
+        return Built(error=too_many, remedy=limits.PROGRAMS_REMEDY, stage="limit"), []
     btf = loaded_btf(fds_fd)
     info = ext_info_of(lib, btf)
     numbers = {fd: i for i, fd in enumerate(fds)}
     programs = []
-    for i in range(lib.bpf_num_functions(module)):
+    for i in range(programs_count):
         name = lib.bpf_function_name(module, i)
         code = ctypes.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
         text = name.decode()

@@ -18,6 +18,9 @@ ADDRESS_BYTES = 768 << 20
 """Address space of the compiler beyond what its process has when it begins, a quarter of a GiB with its libraries."""
 CPU_S, CPU_MOST_S = 5, 60
 """CPU time of a compilation; it may take twice as long. On a slow machine it is `cpu_seconds`."""
+PROGRAMS_MAX = 100
+"""Programs of a file. The largest of BCC's own tools has 27 (memleak)."""
+PROGRAMS_REMEDY = "split it into several files; a function that is only called by others is static"
 OUTPUT_BYTES = 4 << 20
 """What it may write to one file: its messages."""
 
@@ -36,6 +39,11 @@ def cpu_seconds(warm_up_s: float) -> int:
     That is a second at most on the machines of today; under emulation, twenty.
     """
     return min(max(CPU_S, round(CPU_S * warm_up_s)), CPU_MOST_S)
+
+
+def too_many_programs(count: int) -> str:
+    """Return that a file has so many programs that it is not loaded."""
+    return f"the file has {count} programs; at most {PROGRAMS_MAX} are supported"
 
 
 def restrict(map_bytes_max: int, cpu_s: int) -> None:

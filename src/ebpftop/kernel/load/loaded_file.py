@@ -12,11 +12,12 @@ from ebpftop.kernel import tracefs
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.errors import LoadError
-from ebpftop.kernel.load import programs, server
+from ebpftop.kernel.load import programs
+from ebpftop.kernel.load.attempt import Attempt
 from ebpftop.kernel.load.buffers import Buffers
-from ebpftop.kernel.load.compiled_text import compiled_text
+from ebpftop.kernel.load.build import Build
 from ebpftop.kernel.load.events import Event
-from ebpftop.kernel.load.generation import Build, Failure, Generation
+from ebpftop.kernel.load.generation import Failure, Generation
 from ebpftop.kernel.load.ladder import Ladder
 from ebpftop.kernel.load.limits import MAP_BYTES
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState, RawEvent
@@ -24,7 +25,7 @@ from ebpftop.kernel.load.maps import OpenMap
 from ebpftop.kernel.load.saved import Watch
 from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.load.slots import Slots
-from ebpftop.kernel.load.source import Source, SourceRefused, read
+from ebpftop.kernel.load.source import Source
 from ebpftop.kernel.offsets import function_id, syscall_prefix
 
 _NO_EVENTS: Mapping[str, tuple[Event, ...]] = MappingProxyType({})
@@ -81,48 +82,60 @@ class LoadedFile:
         """Return whether the file, or one that it includes, was saved since the last `load` began."""
         return self._watch.has_changed()
 
-    def load(self) -> Loading:
-        """Compile, load and attach it as it is now. If that fails, what ran before runs on."""
-        started_s = time.monotonic()
-        self._watch.begin()
-        try:
-            source = read(self.path, self._attach)
-        except SourceRefused as error:
-            self._watch.include(error.files)
-            return self._done(self._refused(error), started_s)
-        self._watch.include(source.files)
+    def begin(self, *, counting: bool | None = None) -> Attempt:
+        """Begin to load it as it is now. Call `Attempt.build`, in any thread, and give `finish` what it returns.
+
+        *counting*: whether its lines are counted then; None: as they are now.
+        """
         if self._features is None:
             self._features = kernel_features()
-        self._ladder.begin(source, self._features)
-        while (result := self._try(source)) is None:
-            pass
-        if isinstance(result, Failure):
-            result = result.loading(source, self.generation)
-        return self._done(result, started_s)
+        return Attempt(
+            self.path,
+            self._attach,
+            self._watch,
+            self._ladder,
+            self._features,
+            self._server,
+            self._map_bytes_max,
+            counting=self.counting if counting is None else counting,
+            text_before=self.loading.source if self.loading is not None else "",
+        )
 
-    def _refused(self, error: SourceRefused) -> Loading:
-        """Return that the file was not compiled. If nothing could be read, its text is what it was."""
-        text = error.text
-        if text is None:
-            text = self.loading.source if self.loading is not None else ""
-        return Loading(False, self.generation, "source", error.message, error.remedy, error.line, source=text)
+    def build(self, attempt: Attempt) -> Build | Loading:
+        """Do the slow part of an attempt, see `Attempt.build`. What runs must stay as it is meanwhile. Raises Ended."""
+        return attempt.build(self._now, self.generation)
 
-    def _try(self, source: Source) -> Loading | Failure | None:
-        """Compile, load and attach it for the places that come next; None if others have to be tried."""
-        running = self._server or server.running()
-        if running is None:
-            return Failure("limit", server.GONE, server.GONE_REMEDY, "")
-        text = self._ladder.adapt(source, compiled_text)
-        build = Build.make(running, source, text, self._map_bytes_max)
-        if isinstance(build, Failure):
-            return build
-        build.keep_maps(self._now)
-        if refused := build.load_programs(self._ladder, counting=self.counting):
-            failure = build.refused()
-            is_the_files_fault = build.is_refused_by_verifier()
-            build.close(self._now)
-            return None if not is_the_files_fault and self._ladder.climb(refused) else failure
-        return self._switch(source, build)
+    def finish(self, attempt: Attempt, result: Build | Loading) -> Loading | None:
+        """Attach what was built, and detach what ran before; return what the attempt came to. It does not take long.
+
+        None: it cannot be attached so, and has to be built again, for other places. If it fails, what ran before runs
+        on.
+        """
+        if isinstance(result, Build):
+            source = attempt.source
+            assert source is not None
+            switched = self._switch(source, result)
+            if switched is None:
+                return None
+            result = switched.loading(source, self.generation) if isinstance(switched, Failure) else switched
+        attempt.deadline.close()
+        seconds = time.monotonic() - attempt.started_s
+        self.loading = replace(result, seconds=seconds, saved=attempt.saved)
+        if result.ok:
+            self.good, self.counting = self.loading, attempt.counting
+        return self.loading
+
+    def load(self) -> Loading:
+        """Compile, load and attach it as it is now. If that fails, what ran before runs on. Raises Ended."""
+        return self._whole(self.begin())
+
+    def _whole(self, attempt: Attempt) -> Loading:
+        try:
+            while (loading := self.finish(attempt, self.build(attempt))) is None:
+                pass
+        finally:
+            attempt.deadline.close()
+        return loading
 
     def _switch(self, source: Source, build: Build) -> Loading | Failure | None:
         """Attach what was built, then detach what ran before."""
@@ -169,12 +182,6 @@ class LoadedFile:
         self._buffers.keep_only(self.maps.values())
         return failure
 
-    def _done(self, loading: Loading, started_s: float) -> Loading:
-        self.loading = replace(loading, seconds=time.monotonic() - started_s, saved=self._watch.saved)
-        if loading.ok:
-            self.good = self.loading
-        return self.loading
-
     def events(self) -> list[RawEvent]:
         """Return what programs wrote to perf and ring buffers since the last call."""
         return self._buffers.read()
@@ -213,8 +220,7 @@ class LoadedFile:
 
     def count_lines(self, on: bool) -> Loading:
         """Count how often each line runs, or stop: it is loaded again for that. It costs 5 to 10 ns at each branch."""
-        self.counting = on
-        return self.load()
+        return self._whole(self.begin(counting=on))
 
     def line_counts(self) -> dict[int, int]:
         """Return how often each line ran since it was loaded; nothing of programs that do not count. Raises OSError.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ebpftop.kernel import bpf_syscall
+from ebpftop.kernel.load.deadline import Deadline, Ended
 from ebpftop.kernel.load.loading import ProgramFacts
 from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO
 
@@ -23,6 +24,7 @@ _TRIES = 5  # the verifier ends with EAGAIN if a signal is pending
 _STATS_LOG, _FULL_LOG, _PATH_LOG = 4, 2, 1  # BPF_LOG_STATS, BPF_LOG_LEVEL2 and 1: include/linux/bpf_verifier.h
 _STATS_BYTES, _LOG_BYTES = 4096, 16 << 20
 _NAME_MAX = 15
+_WALKED = "processed "  # print_verification_stats: at the end of its walk, also of one that led to an error
 
 # struct bpf_prog_info: id at 4, tag at 8, jited_prog_len at 16, xlated_prog_len, run_time_ns at 192, run_cnt,
 # recursion_misses, verified_insns (Linux 5.16).
@@ -82,37 +84,45 @@ def load_btf(blob: bytes) -> int | None:
         return None
 
 
-def load(program: Program, kind: str, attach_id: int, btf_fd: int | None) -> Accepted | Refused:
+def load(program: Program, kind: str, attach_id: int, btf_fd: int | None, deadline: Deadline) -> Accepted | Refused:
     """Load *program* for places of *kind*; *attach_id* is the BTF type id of the kernel function of a tracing program.
 
-    If the kernel refuses it because of what it does not understand in its types, it is loaded without them.
+    If the kernel refuses it because of what it does not understand in its types, it is loaded without them. Raises
+    Ended if the kernel has not decided before the *deadline*.
     """
-    first: OSError | None = None
+    first: _Refusal | None = None
     for btf in (btf_fd, None) if btf_fd is not None else (None,):
+        if first is not None and _WALKED in first.log:
+            break  # its types were understood
         for _ in range(_TRIES):
             try:
-                fd, log = _load(program, kind, attach_id, btf, _STATS_LOG, _STATS_BYTES)
-            except OSError as error:
-                first = first or error
+                fd, log = _load(program, kind, attach_id, btf, (_STATS_LOG, _STATS_BYTES), deadline)
+            except _Refusal as error:
                 if error.errno != errno.EAGAIN:
+                    first = first or error
                     break
-                first = None
+                deadline.check()
             else:
                 return Accepted(fd, log)
-    code = (first.errno if first else errno.EAGAIN) or errno.EINVAL
-    return Refused(code, _why(program, kind, attach_id, btf_fd))
+    if first is None:
+        return Refused(errno.EAGAIN, "")
+    return Refused(first.errno or errno.EINVAL, _why(program, kind, attach_id, btf_fd, deadline) or first.log)
 
 
-def _why(program: Program, kind: str, attach_id: int, btf_fd: int | None) -> str:
-    """Return what the verifier writes about a program that it refuses.
+def _why(program: Program, kind: str, attach_id: int, btf_fd: int | None, deadline: Deadline) -> str:
+    """Return what the verifier writes about a program that it refuses; nothing if there is no time for that.
 
     Its second level has the registers of each instruction. Kernels before 6.4 give up if that is longer than the
     buffer; then the first level, which has only the path to the error.
     """
     for level in (_FULL_LOG, _PATH_LOG):
         try:
-            fd, log = _load(program, kind, attach_id, btf_fd, level, _LOG_BYTES)
+            fd, log = _load(program, kind, attach_id, btf_fd, (level, _LOG_BYTES), deadline)
+        except Ended:
+            break
         except _Refusal as error:
+            if error.errno == errno.EAGAIN:
+                break
             if error.errno != errno.ENOSPC:
                 return error.log
         else:  # it works now
@@ -128,8 +138,10 @@ class _Refusal(OSError):
 
 
 def _load(
-    program: Program, kind: str, attach_id: int, btf_fd: int | None, level: int, log_bytes: int
+    program: Program, kind: str, attach_id: int, btf_fd: int | None, logs: tuple[int, int], deadline: Deadline
 ) -> tuple[int, str]:
+    """Load it, with a log of a level and a size; return the descriptor and the log. Raises _Refusal, Ended."""
+    level, log_bytes = logs
     insns, license_name, functions, lines = (
         ctypes.create_string_buffer(data, len(data) + 1)
         for data in (program.code, program.license.encode(), program.functions, program.lines)
@@ -159,7 +171,8 @@ def _load(
         attach_id,
     )
     try:
-        fd = bpf_syscall.bpf(_PROG_LOAD, attr)
+        with deadline.in_kernel():
+            fd = bpf_syscall.bpf(_PROG_LOAD, attr)
     except OSError as error:
         refusal = _Refusal(error.errno, error.strerror)
         refusal.log = log.value.decode("utf-8", "replace")

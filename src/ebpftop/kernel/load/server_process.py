@@ -1,4 +1,4 @@
-"""The server's side: see server.py."""
+"""The process that compiles: see server.py. server_parent.py forks it, with a jail and few rights."""
 
 from __future__ import annotations
 
@@ -9,98 +9,45 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 from contextlib import suppress
 from functools import cache
-from typing import NoReturn
+from typing import Literal, NoReturn, TypeAlias
 
 import msgspec
 
-from ebpftop.kernel import bpf_syscall, capabilities
 from ebpftop.kernel.errors import BtfError
 from ebpftop.kernel.load import child, limits
 from ebpftop.kernel.load.built import Built, CodeRequest, CompileRequest, ShownCode
-from ebpftop.kernel.load.code import KALLSYMS, KernelNames, kernel_names, listing
+from ebpftop.kernel.load.code import KernelNames, kernel_names, listing
 from ebpftop.kernel.load.code import read as read_code
 from ebpftop.kernel.load.headers import KernelFacts, headers_for
 from ebpftop.kernel.load.jail import Jail
 from ebpftop.kernel.load.map_guard import MapGuard
 from ebpftop.kernel.load.maps import too_large
 from ebpftop.kernel.load.native_code import NoDisassembler, native
+from ebpftop.kernel.load.server_messages import ABANDON, NUMBER, read_memory, write_memory
 from ebpftop.kernel.stub_headers import headers as stub_headers
 from ebpftop.lifecycle import helpers
-from ebpftop.lifecycle.guard import END_SIGNALS, close_all_but
-from ebpftop.lifecycle.priority import stand_back
-
-NUMBER = struct.Struct("=Q")
-"""A message: the number of the request; what is asked or answered lies in the memory of the first descriptor."""
-NUDGE = b"."
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # include/uapi/linux/prctl.h
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
 _OUTPUT_MAX = 256 << 10
-_CAPS = {
-    capabilities.Cap.BPF,
-    capabilities.Cap.PERFMON,
-    capabilities.Cap.DAC_READ_SEARCH,
-    capabilities.Cap.KILL,
-    capabilities.Cap.SETUID,
-    capabilities.Cap.SETGID,
-    capabilities.Cap.SETPCAP,
-    capabilities.Cap.SYS_CHROOT,
-}
-"""What the server keeps: to write into its own cgroups it stays user 0. Its children give up all but the first."""
 
 _libc = ctypes.CDLL(None)
 
-
-def write_memory(data: bytes) -> int:
-    """Return a descriptor of memory that holds *data*, however long that is, and has no name."""
-    fd = os.memfd_create("ebpftop-load", os.MFD_CLOEXEC)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(data)
-    return fd
+_End: TypeAlias = Literal["done", "late", "abandoned", "gone"]
+"""How a child ended, or was ended. "gone": ebpftop was."""
 
 
-def read_memory(fd: int) -> bytes:
-    """Return what `write_memory` wrote."""
-    with open(fd, "rb", closefd=False) as file:
-        file.seek(0)
-        return file.read()
-
-
-def be_the_server(requests: socket.socket) -> NoReturn:
-    """Answer requests until the parent has ended. It keeps no file of the parent open."""
+def be_the_server(requests: socket.socket, jail: Jail, symbols_fd: int | None) -> NoReturn:
+    """Answer requests until ebpftop has ended."""
     try:
-        os.setsid()
-        signal.set_wakeup_fd(-1)  # it is the parent's
-        for number in (*END_SIGNALS, signal.SIGTSTP, signal.SIGCONT):
-            signal.signal(number, signal.SIG_IGN)
-        null_fd = helpers.open_null()
-        for standard in (0, 1, 2):
-            os.dup2(null_fd, standard)
-        close_all_but({requests.fileno()})
         _libc.prctl(_PR_SET_NAME, b"ebpftop-load", 0, 0, 0)
-        stand_back()
-        bpf_syscall.lift_memory_limit()
-        cgroups = limits.MemoryCgroups()
-        symbols_fd = _open_symbols()  # the jail lays another file over it
-        jail = Jail()
-        try:
-            capabilities.keep_only(_CAPS | capabilities.to_compile(), forked=True)
-            _serve(requests, cgroups, jail, symbols_fd)
-        finally:
-            jail.close()
+        jail.empty()  # one that was killed may have left something
+        _serve(requests, limits.MemoryCgroups(), jail, symbols_fd)
     finally:
         os._exit(0)
-
-
-def _open_symbols() -> int | None:
-    try:
-        return os.open(KALLSYMS, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
 
 
 def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, symbols_fd: int | None) -> None:
@@ -113,7 +60,7 @@ def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, s
         message, fds, _, _ = socket.recv_fds(requests, 64, 2)
         if not message:
             return
-        if not fds:  # a nudge
+        if not fds:  # a nudge, or what is done by now is to be abandoned
             continue
         (number,) = NUMBER.unpack(message)
         content = read_memory(fds[0])
@@ -162,19 +109,21 @@ def _compile(
     if pid == 0:
         _be_the_child(requests, number, request, cgroup, jail, output_fd, facts, cpu_s)
     try:
-        late, gone = _wait(pid, requests, 2 * cpu_s)
+        end = _wait(pid, requests, number, 2 * cpu_s)
         status = os.waitpid(pid, 0)[1]
-        if status and not gone:
+        if status and end == "abandoned":
+            _answer(requests, number, Built(error="abandoned", stage="limit"), [])
+        elif status and end != "gone":
             too_little = memory if cgroup is not None and cgroup.had_to_kill() else None
             output = _read_output(output_fd)
-            error = limits.reason(status, output, too_little, cpu_s, late=late)
+            error = limits.reason(status, output, too_little, cpu_s, late=end == "late")
             # LLVM ends its process for some errors of the source, such as too large a stack, and says so; and BCC
             # reads on behind an error of clang's, and may crash where nothing is (a map that was not declared).
             crashed = os.WIFEXITED(status) or os.WTERMSIG(status) in _CRASHES
-            is_known = too_little is None and not late and crashed and "error" in output
+            is_known = too_little is None and end != "late" and crashed and "error" in output
             stage = "clang" if is_known else "limit"
             _answer(requests, number, Built(error=error, stage=stage, output=output), [])
-        return not gone
+        return end != "gone"
     finally:
         os.close(output_fd)
         jail.empty()
@@ -182,18 +131,30 @@ def _compile(
             cgroup.remove()
 
 
-def _wait(pid: int, requests: socket.socket, most_s: int) -> tuple[bool, bool]:
-    """Wait for the end of a child; end it if it is late (True, False) or if ebpftop has ended (False, True)."""
+def _wait(pid: int, requests: socket.socket, number: int, most_s: int) -> _End:
+    """Wait for the end of a child; end it if it is late, or abandoned, or if ebpftop has ended."""
+    until_s = time.monotonic() + most_s
     pidfd = os.pidfd_open(pid)
     try:
         waiting = select.poll()
         waiting.register(pidfd, select.POLLIN)
-        waiting.register(requests, 0)  # only its end: the next request may be there already
-        ready = {fd for fd, _ in waiting.poll(most_s * 1000)}
-        if pidfd in ready:
-            return False, False
+        waiting.register(requests, select.POLLIN)
+        while (left_s := until_s - time.monotonic()) > 0:
+            ready = {fd for fd, _ in waiting.poll(left_s * 1000)}
+            if pidfd in ready:
+                return "done"
+            if not ready:
+                continue
+            message = requests.recv(64, socket.MSG_PEEK)
+            if not message or message == ABANDON + NUMBER.pack(number):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                return "abandoned" if message else "gone"
+            if len(message) == NUMBER.size:  # the next request: the child has answered, and is on its way out
+                waiting.modify(requests, 0)
+            else:
+                requests.recv(64)
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        return not ready, bool(ready)
+        return "late"
     finally:
         os.close(pidfd)
 
@@ -224,6 +185,7 @@ def _be_the_child(
         _end_with_parent()  # a change of the user resets it
         guard = MapGuard(lambda: child.compile_source(request, tree, fds_fd), request.map_bytes_max)
         built, fds = guard.call()
+        built = msgspec.structs.replace(built, speed=cpu_s / limits.CPU_S)
         built = _explained(built, _read_output(output_fd), guard.refused, request.map_bytes_max)
         _answer(requests, number, built, fds)
         status = 0
@@ -282,9 +244,10 @@ def _show_code(requests: socket.socket, number: int, content: bytes, program_fd:
             status = 0
         finally:
             os._exit(status)
-    late, gone = _wait(pid, requests, 2 * limits.CPU_S)
-    if os.waitpid(pid, 0)[1] and not gone:
-        _answer(requests, number, ShownCode(error="it took too long" if late else "the disassembler failed"), [])
+    end = _wait(pid, requests, number, 2 * limits.CPU_S)
+    if os.waitpid(pid, 0)[1] and end != "gone":
+        error = "it took too long" if end == "late" else "the disassembler failed"
+        _answer(requests, number, ShownCode(error=error), [])
 
 
 def _in_words(content: bytes, program_fd: int, names: KernelNames) -> ShownCode:
