@@ -266,7 +266,7 @@ def _has_loaded(path: Path) -> bool:
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [
-        (None, 1, "No such file or directory; check the name of the file"),
+        (None, 1, "there is no file "),
         ("print('hello')\n", 1, "has no program; a program is a function that is not static"),
         (
             "int hello(void *ctx) { leave 0; }\n// ebpftop: attach hello=syscall:execve\n",
