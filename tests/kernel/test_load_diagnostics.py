@@ -99,3 +99,23 @@ def test_files_that_are_included_are_read_watched_and_explained(tmp_path: Path, 
     assert file.file.saved() or file.file.saved()
     assert problems() == []
     file.file.close()
+
+
+def test_what_is_about_no_instruction_has_its_line_too(tmp_path: Path, server: LoadServer) -> None:
+    program = "\nRAW_TRACEPOINT_PROBE(sched_process_exec) { return 0; }\n"
+    wrong = {
+        "\nBPF_HASH(small, u32, u64, 1);\nBPF_ARRAY(large, u64, 1 << 30);": (3, "the map large takes 8192 MiB"),
+        '\nBPF_TABLE("hash", u32, u64, none, 0);': (2, "the kernel refused to make the map none"),
+        "".join(f"BPF_HASH(m{i}, u32, u64, 1);\n" for i in range(202)): (201, "the file has 202 maps"),
+        "\nRAW_TRACEPOINT_PROBE(sched_process_exce) { return 0; }": (2, "this kernel has no tracepoint sched_pro"),
+        "// ebpftop: attach hello=syscall:exceve\nint hello(void *ctx) { return 0; }": (1, "there is no system call"),
+        "// ebpftop: slot calls[9]=raw_tracepoint__sched_process_exec\nBPF_PROG_ARRAY(calls, 4);": (
+            1,
+            "calls[9] stays empty: the map has the slots 0 to 3",
+        ),
+    }
+    for text, (line, message) in wrong.items():
+        file = File(tmp_path, server)
+        found = next(iter(diagnostics(file.load(text + program), "hello.c")))
+        file.file.close()
+        assert (found.line, found.message[: len(message)]) == (line, message)

@@ -319,7 +319,7 @@ def test_if_nothing_runs_the_reasons_are_lines_for_stderr(file: FakeFile) -> Non
         ok=False,
         stage="attach",
         error="no place",
-        programs=(ProgramState("hello", None, 0, ("kprobe:nothing",), (), "this kernel has no \x1b[2J"),),
+        programs=(ProgramState("hello", None, 0, ("profile:hz:99",), (), "this kernel has no \x1b[2J"),),
     )
     probe = started(file)
     assert probe.failures() == ("hello.c: hello: this kernel has no \\x1b[2J",)

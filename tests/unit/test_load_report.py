@@ -10,7 +10,7 @@ from ebpftop.probes.load_report import diagnostics
 
 SOURCE = "int hello(void *ctx) {\n\tint unused;\n\treturn 0;\n}\n"
 WARNING = "/hello.c:2:6: warning: unused variable 'unused' [-Wunused-variable]\n"
-HELLO = ProgramState("hello", 3, 17, ("kprobe:nothing",))
+HELLO = ProgramState("hello", 3, 17, ("profile:hz:99",))
 
 
 def test_a_warning_does_not_hide_what_is_not_attached() -> None:
@@ -21,6 +21,30 @@ def test_a_warning_does_not_hide_what_is_not_attached() -> None:
         ("attach", "error", None),
     ]
     assert found[1].message == "there is no function nothing"
+
+
+def test_what_is_not_attached_stands_beside_the_line_that_says_where() -> None:
+    hello = replace(HELLO, events=("syscall:exceve",), line=3, reason="no kprobes; no tracepoint; no call exceve")
+    (found,) = diagnostics(Loading(True, 1, source=SOURCE, programs=(hello,)), "hello.c")
+    assert (found.severity, found.line, found.message) == ("error", 3, "there is no system call exceve")
+    assert found.suggestion == "execve or execveat?"
+    partly = replace(HELLO, attached=("raw_tracepoint:sys_enter",), line=3, reason="the other is refused")
+    (found,) = diagnostics(Loading(True, 1, source=SOURCE, programs=(partly,)), "hello.c")
+    assert (found.severity, found.line, found.message) == ("warning", 3, "the other is refused")
+
+
+def test_a_program_that_was_never_tried_is_no_fault_of_the_verifier() -> None:
+    hello = replace(HELLO, fd=None, events=("lsm:x",), line=2, reason="this kernel describes no function bpf_lsm_x")
+    (found,) = diagnostics(Loading(False, 0, "verifier", "refused", source=SOURCE, programs=(hello,)), "hello.c")
+    assert (found.stage, found.line) == ("attach", 2)
+
+
+def test_a_map_and_a_slot_have_their_lines() -> None:
+    source = "BPF_PROG_ARRAY(calls, 4);\n// ebpftop: slot calls[9]=hello\nint hello(void *ctx) { return 0; }\n"
+    (found,) = diagnostics(Loading(True, 1, source=source, slot_errors={"calls[9]": "it is full"}), "hello.c")
+    assert (found.line, found.message) == (2, "calls[9] stays empty: it is full")
+    (found,) = diagnostics(Loading(False, 0, "map", "calls is too large", line=1, source=source), "hello.c")
+    assert (found.line, found.message) == (1, "calls is too large")
 
 
 def test_a_program_whose_lines_are_not_counted_says_why() -> None:

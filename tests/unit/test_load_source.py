@@ -135,6 +135,23 @@ int other(void *ctx) { return 0; }
     assert found.lesson == 3
 
 
+def test_lines_of_maps_and_of_what_says_where_programs_hang() -> None:
+    found = source("""
+// ebpftop: attach hello=syscall:execve
+/* BPF_HASH(other, u32, u64); */
+BPF_TABLE("hash", u32, struct other, counts, 10);
+BPF_HASH(other,
+         u32);
+// ebpftop: slot calls[1]=second
+int hello(void *ctx) { return 0; }
+int second(void *ctx) { counts.lookup(&other); return 0; }
+""")
+    assert [found.line_of_map(name) for name in ("counts", "other", "nothing")] == [4, 5, None]
+    assert [found.line_of_program(name) for name in ("hello", "second", "nothing")] == [2, 9, None]
+    given = source("// ebpftop: attach hello=syscall:a\nint hello(void *c) {}", hello="syscall:b")
+    assert given.line_of_program("hello") == 2, "the comment does not count"
+
+
 def test_the_command_line_wins_over_the_file() -> None:
     text = "// ebpftop: attach hello=syscall:execve\nint hello(void *ctx) { return 0; }"
     (program,) = source(text, hello="kprobe:vfs_read").programs
@@ -187,6 +204,21 @@ def test_an_event_is_written_as_it_is_read(text: str) -> None:
 def test_what_is_not_an_event_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(EventError, match="written as"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("sycall:execve", "syscall:execve?"),
+        ("kprobes:vfs_read", "kprobe:vfs_read?"),
+        ("execve", "syscall:execve or kprobe:execve?"),
+    ],
+)
+def test_a_slip_in_an_event_is_guessed(text: str, meant: str) -> None:
+    with pytest.raises(EventError) as refused:
+        parse(text)
+    assert refused.value.message == f"{text!r} is not an event"
+    assert refused.value.remedy.startswith(meant)
 
 
 # ---- files ----

@@ -17,10 +17,12 @@ from ebpftop.kernel.bpf_names import map_type, program_type
 from ebpftop.kernel.bpf_programs import program_id
 from ebpftop.kernel.load import meanings, server
 from ebpftop.kernel.load.built import CodeRequest, ShownCode
+from ebpftop.kernel.load.events import parse
 from ebpftop.kernel.load.lines import as_named, quoted
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState
 from ebpftop.kernel.load.map_layouts import MapLayout
 from ebpftop.kernel.load.maps import OpenMap
+from ebpftop.kernel.load.misspelt import misspelt
 from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.models.load_diagnostics import IncludedFile, of_compiler, of_verifier
@@ -30,6 +32,7 @@ _LOG_MAX = 64 << 10
 _LINES_MAX = 20_000
 _CODE_MAX = 10_000
 """Instructions of a program that a record has."""
+_TOO_MUCH = "see macros and unrolled loops (#pragma unroll), which multiply code, and large arrays"
 _WRITABLE = frozenset(
     ("hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "prog_array")
 )
@@ -90,7 +93,7 @@ def _program(state: ProgramState, facts: ProgramFacts | None) -> LoadedProgram:
         jited_bytes=facts.jited_bytes if facts else 0,
         verified_insns=facts.verified_insns if facts else None,
         load_s=state.load_s,
-        reason=None if state.reason is None else printable(state.reason),
+        reason=None if state.reason is None else printable(_not_attached(state)[0]),
         attempts=state.attempts,
     )
 
@@ -174,22 +177,25 @@ def _of_stage(tried: Loading, name: str) -> Iterator[Diagnostic]:
         return
     if not tried.ok and tried.stage != "attach":
         stage: Literal["source", "clang"] = "source" if tried.stage == "source" else "clang"
+        remedy = tried.remedy or (_TOO_MUCH if tried.stage == "limit" else "")
         yield Diagnostic(
-            stage=stage, line=tried.line, message=printable(tried.error), suggestion=printable(tried.remedy), log=log
+            stage=stage, line=tried.line, message=printable(tried.error), suggestion=printable(remedy), log=log
         )
-    for state in tried.programs:
-        if state.events and not state.attached and state.reason:
-            yield Diagnostic(
-                program=printable(state.name), stage="attach", message=printable(state.reason), suggestion=""
-            )
+    yield from (_of_place(one, tried.remedy) for one in tried.programs if one.events and one.reason)
     for slot, reason in tried.slot_errors.items():
-        yield Diagnostic(stage="attach", severity="warning", message=printable(f"{slot} stays empty: {reason}"))
+        yield Diagnostic(
+            stage="attach",
+            severity="warning",
+            line=_hint_line(tried.source, f"{slot}="),
+            message=printable(f"{slot} stays empty: {reason}"),
+        )
     for state in tried.programs:
         if state.counts_reason:
             yield Diagnostic(
                 program=printable(state.name),
                 stage="verifier",
                 severity="warning",
+                line=state.line,
                 message=printable(f"the lines of {state.name} are not counted: {state.counts_reason}"),
             )
 
@@ -205,15 +211,40 @@ def _of_hints(tried: Loading) -> Iterator[Diagnostic]:
         elif tried.ok and name not in tried.maps:
             message, suggestion = f"there is no map {name}", f"the file has {', '.join(tried.maps) or 'none'}"
         if message:
-            lines = tried.source.split("\n")
-            found = (at for at, line in enumerate(lines, 1) if f"{place}={word}" in line and "ebpftop:" in line)
             yield Diagnostic(
                 stage="source",
                 severity="warning",
-                line=next(found, None),
+                line=_hint_line(tried.source, f"{place}={word}"),
                 message=f"show {place}={word}: {message}",
                 suggestion=suggestion,
             )
+
+
+def _hint_line(source: str, words: str) -> int | None:
+    """Return the line of the hint that has *words*."""
+    lines = enumerate(source.split("\n"), 1)
+    return next((at for at, line in lines if words in line and "ebpftop:" in line.partition(words)[0]), None)
+
+
+def _of_place(state: ProgramState, remedy: str) -> Diagnostic:
+    """Return that a program does not hang at all its places, beside the line that says where."""
+    reason, suggestion = _not_attached(state)
+    return Diagnostic(
+        program=printable(state.name),
+        stage="attach",
+        severity="warning" if state.attached else "error",
+        line=state.line,
+        message=printable(reason),
+        suggestion=printable(suggestion or remedy),
+    )
+
+
+def _not_attached(state: ProgramState) -> tuple[str, str]:
+    """Return why a program does not hang where it should, and what is probably meant; first if a name is wrong."""
+    wrong = [found for text in state.events if (found := misspelt(parse(text))) is not None]
+    if not wrong:
+        return state.reason or "", ""
+    return "; ".join(one.message for one in wrong), " ".join(filter(None, (one.suggestion for one in wrong)))
 
 
 def _of_missing(tried: Loading, name: str) -> Iterator[Diagnostic]:
@@ -234,8 +265,11 @@ def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
         lines = {one.insn: one.line for one in state.lines if one.file == name}
         error = errno.errorcode.get(state.errno, "")
         found = of_verifier(state.name, state.log, tried.source.split("\n"), quoted(name), lines=lines, error=error)
+        found = found if found.line is not None else msgspec.structs.replace(found, line=state.line)
         yield _at_columns(found, tried.source, name)
-    if not refused:
+    elsewhere = [one for one in tried.programs if one.fd is None and one not in refused and one.reason]
+    yield from (_of_place(one, tried.remedy) for one in elsewhere)
+    if not refused and not elsewhere:
         yield Diagnostic(stage="verifier", message=printable(tried.error), suggestion=printable(tried.remedy))
 
 

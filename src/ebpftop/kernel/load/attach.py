@@ -85,10 +85,12 @@ def absent(place: Place, features: KernelFeatures) -> str | None:
     if place.kind in ("uprobe", "uretprobe") and not UPROBE_TYPE.exists():
         return "this kernel has no user-space probes (CONFIG_UPROBES)"
     if place.kind in ("fentry", "fexit"):
+        if function_id(place.target) is None:
+            # Without any description, that is the reason.
+            is_described = function_id(f"{syscall_prefix()}sys_execve") is not None
+            return f"this kernel describes no function {place.target}" if is_described else features.no_fentry
         if features.no_fentry is not None:
             return features.no_fentry
-        if function_id(place.target) is None:
-            return f"this kernel describes no function {place.target}"
     if place.kind == "tp_btf" and tracepoint_id(place.target) is None:
         return f"this kernel describes no tracepoint {place.target}"
     if place.kind == "tracepoint":

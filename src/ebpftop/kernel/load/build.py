@@ -76,14 +76,16 @@ class Build:
             received.close()
             stage: Stage = "map" if built.stage == "map" else "limit" if built.stage == "limit" else "clang"
             error = first_error(built.output, source.name) or built.error if stage == "clang" else built.error
-            return Failure(stage, error, built.remedy, built.output, text, seconds)
+            line = source.line_of_map(built.map) if built.map else None
+            return Failure(stage, error, built.remedy, built.output, text, seconds, line=line)
         build = cls(source, text, received, seconds, deadline)
         sizes = {one.name: maps.memory_bytes(one.info) for one in build.maps.values()}
         if sum(sizes.values()) > map_bytes_max:
             largest = max(sizes, key=sizes.__getitem__)
             build.close(None)
             error, remedy = maps.too_large(largest, sizes[largest], map_bytes_max)
-            return Failure("map", error, remedy, built.output, text, seconds)
+            line = source.line_of_map(largest)
+            return Failure("map", error, remedy, built.output, text, seconds, line=line)
         return build
 
     def keep_maps(self, old: Generation | None) -> None:
@@ -137,6 +139,7 @@ class Build:
             None,
             programs.TYPES[kind],
             ladder.events(function),
+            line=self._source.line_of_program(function),
             attempts=ladder.attempts(function),
             insns=code,
             functions=one.functions,

@@ -71,6 +71,8 @@ class Built(msgspec.Struct, frozen=True, array_like=True):
     remedy: str = ""
     stage: str = ""
     """What failed: "clang", "map", or "limit" if it was ended."""
+    map: str = ""
+    """The map that it failed for, if it was one."""
     output: str = ""
     seconds: float = 0.0
     speed: float = 1.0

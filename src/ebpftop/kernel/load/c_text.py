@@ -140,6 +140,12 @@ class CText:
             elif head[1] and named:
                 yield named[1]
 
+    def line_of_map(self, name: str) -> int | None:
+        """Return the line that declares a map: ``BPF_HASH(name, ..)``; None if there is none."""
+        # The type of the map, the first argument of BPF_TABLE, is a literal: nothing is left of it here.
+        found = re.search(rf"\bBPF_\w+\s*\((?:[^;{{}}()]*,)?\s*{re.escape(name)}\s*[,)]", self.code)
+        return self.line_of(found.start()) if found else None
+
     @cached_property
     def functions(self) -> tuple[Function, ...]:
         """Every function with a body, in order; one that has two under ``#if`` comes twice."""

@@ -57,7 +57,9 @@ def compile_source(request: CompileRequest, tree: Path, fds_fd: int) -> tuple[Bu
     fds: list[int] = []
     count = lib.bpf_num_tables(module)
     if count > MAPS_MAX:
-        return Built(error=f"the file has {count} maps; at most {MAPS_MAX} are supported", stage="map"), []
+        names = [lib.bpf_table_name(module, i).decode() for i in range(count)]
+        first = sorted(names, key=lambda name: _place(request.text, name))[MAPS_MAX]
+        return Built(error=f"the file has {count} maps; at most {MAPS_MAX} are supported", stage="map", map=first), []
     for i in range(count):
         name = lib.bpf_table_name(module, i)
         fds.append(lib.bpf_table_fd(module, name))
@@ -88,6 +90,12 @@ def compile_source(request: CompileRequest, tree: Path, fds_fd: int) -> tuple[Bu
         file_names={at: object_file.string(strings, at) for at in files},
     )
     return built, fds
+
+
+def _place(text: str, name: str) -> int:
+    """Return where *text* names a map first: BCC does not keep their order."""
+    found = re.search(rf"\b{re.escape(name)}\b", text)
+    return found.start() if found else len(text)
 
 
 def failed_map(output: bytes) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +36,12 @@ _SHORT = {"raw_tp": "raw_tracepoint", "tp": "tracepoint"}
 
 
 class EventError(ValueError):
-    """Not an event; the text says what one looks like."""
+    """Not an event: what is wrong, and what one looks like. The text says both."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}")
+        self.message = message
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,7 @@ def parse(text: str) -> Event:
     kind, colon, rest = text.strip().partition(":")
     kind = _SHORT.get(kind, kind)
     if kind not in KINDS or not colon:
-        forms = ", ".join(form for form, _ in KINDS.values())
-        raise EventError(f"{text!r} is not an event; one is written as {forms}")
+        raise EventError(f"{text!r} is not an event", _remedy(kind, rest))
     if kind in _TWO_PARTS:
         # A file's name may hold colons, a symbol may not.
         first, _, second = rest.rpartition(":") if kind.startswith("u") else rest.partition(":")
@@ -70,8 +75,18 @@ def parse(text: str) -> Event:
         parts = (rest,)
         right = bool(_FUNCTION.match(rest)) if kind != "raw_tracepoint" else bool(_WORD.match(rest))
     if not right:
-        raise EventError(f"{text!r} is not an event; one of this kind is written as {KINDS[kind][0]}")
+        raise EventError(f"{text!r} is not an event", f"one of this kind is written as {KINDS[kind][0]}")
     return Event(kind, parts)
+
+
+def _remedy(kind: str, rest: str) -> str:
+    """Return what was probably meant by ``kind:rest``, a kind that there is not, or by a name alone."""
+    close = difflib.get_close_matches(kind, KINDS, 1, 0.75)
+    if close and rest:
+        return f"{close[0]}:{rest}? it is written as {KINDS[close[0]][0]}"
+    forms = ", ".join(form for form, _ in KINDS.values())
+    meant = f"syscall:{kind} or kprobe:{kind}? " if _FUNCTION.match(kind) and not rest else ""
+    return f"{meant}one is written as {forms}"
 
 
 def _is_right(kind: str, first: str, second: str) -> bool:

@@ -23,9 +23,10 @@ _FURTHER = re.compile(r",(?=[a-z_]+:)")
 class HintError(ValueError):
     """A hint that cannot be read: the line, and what one looks like."""
 
-    def __init__(self, line: int, message: str) -> None:
+    def __init__(self, line: int, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.line = line
+        self.remedy = remedy
 
 
 @dataclass(slots=True)
@@ -37,14 +38,16 @@ class Hints:
     shows: dict[str, str] = field(default_factory=dict)
     slots: dict[str, dict[str, str]] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
-    """The line of each function that is attached or in a slot."""
+    """The line of each function that is attached."""
+    slot_lines: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The line of each slot, by map and index."""
 
 
 def parse_attach(text: str) -> tuple[str, tuple[Event, ...]]:
     """Return function and events of ``FUNCTION=EVENT``; several events have commas between them. Raises EventError."""
     function, equals, events = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_]\w*", function.strip()):
-        raise EventError(f"{text!r} is not FUNCTION=EVENT, for example hello=syscall:execve")
+        raise EventError(f"{text!r} is not FUNCTION=EVENT", "for example hello=syscall:execve")
     return function.strip(), tuple(parse(event) for event in _FURTHER.split(events))
 
 
@@ -81,7 +84,7 @@ def _read(hints: Hints, line: int, verb: str, part: str) -> None:
         try:
             function, events = parse_attach(part)
         except EventError as error:
-            raise HintError(line, str(error)) from error
+            raise HintError(line, error.message, error.remedy) from error
         hints.attach[function] = hints.attach.get(function, ()) + events
         hints.lines[function] = line
     elif verb == "show":
@@ -92,7 +95,7 @@ def _read(hints: Hints, line: int, verb: str, part: str) -> None:
         if not (found := _SLOT.match(part)):
             raise HintError(line, f"{part!r} is not MAP[INDEX]=FUNCTION, for example syscalls[execve]=hello_exec")
         hints.slots.setdefault(found[1], {})[found[2]] = found[3]
-        hints.lines[found[3]] = line
+        hints.slot_lines[found[1], found[2]] = line
     elif verb == "lesson":
         if not re.fullmatch(r"[1-9]", part):
             raise HintError(line, f"{part!r} is not the number of a lesson")

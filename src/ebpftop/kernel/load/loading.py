@@ -39,6 +39,8 @@ class ProgramState:
     """Where it is attached: kinds and places, as `Attempt.via`."""
     reason: str | None = None
     """Why it is not loaded, or not attached. None if it is, or if it is only reached by tail calls."""
+    line: int | None = None
+    """The line of the source that says where it hangs: that of a comment, or its own."""
     attempts: tuple[Attempt, ...] = ()
     errno: int = 0
     """Of the kernel's refusal to load it."""

@@ -216,7 +216,9 @@ def _explained(built: Built, output: str, refused: tuple[str, int] | None, bytes
         error, remedy = too_large(name, refused[1], bytes_max)
     elif why in map(os.strerror, (errno.ENOMEM, errno.E2BIG, errno.EPERM)):
         error, remedy = f"the map {name} is too large: {why}", "give it fewer entries, or smaller ones"
-    return msgspec.structs.replace(built, stage="map", error=error, remedy=remedy)
+    elif why == os.strerror(errno.EINVAL):
+        remedy = "see its number of entries (at least one), and how large its keys and values are"
+    return msgspec.structs.replace(built, stage="map", map=name, error=error, remedy=remedy)
 
 
 def _read_output(fd: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import struct
@@ -46,22 +47,24 @@ class Slots:
         self._filled = {}
         errors: dict[str, str] = {}
         asked: dict[tuple[str, int], str | None] = {}
+        written: dict[tuple[str, int], str] = {}
         for name, slots in hints.items():
             for text, function in slots.items():
                 index = index_of(text)
                 if index is None:
                     errors[f"{name}[{text}]"] = "neither a number nor a system call of this machine"
                 else:
-                    asked[name, index] = function
+                    asked[name, index], written[name, index] = function, text
         for (name, index), program in (asked | self._by_hand).items():
             if program is None:
                 continue
+            slot = f"{name}[{written.get((name, index), index)}]"
             try:
                 self._put(new, name, index, program)
             except KeyError as error:
-                errors[f"{name}[{index}]"] = str(error.args[0])
+                errors[slot] = str(error.args[0])
             except OSError as error:
-                errors[f"{name}[{index}]"] = os.strerror(error.errno or 0)
+                errors[slot] = _refusal(error, new.maps[name].info.max_entries)
         return errors
 
     def set(self, now: Generation, name: str, index: int, program: str | None) -> None:
@@ -83,3 +86,12 @@ class Slots:
             raise KeyError(f"there is no program {program}")
         bpf_maps.update(Map(one.fd, one.info.max_entries), struct.pack("=I", index), struct.pack("=i", found.fd))
         self._filled.setdefault(name, {})[index] = found.name
+
+
+def _refusal(error: OSError, slots: int) -> str:
+    """Return why the kernel put no program into a slot of an array of so many (kernel/bpf/arraymap.c)."""
+    if error.errno == errno.E2BIG:
+        return f"the map has the slots 0 to {slots - 1}"
+    if error.errno == errno.EINVAL:
+        return "it is a program of another type than those that call it"
+    return os.strerror(error.errno or 0)

@@ -24,7 +24,7 @@ class ProgramSource:
     """A program of a file. Without *events* it runs only from a slot of a prog array.
 
     *names* are what it may be called in the compiled object, *function* is the first. *from_name*: its name says where
-    it hangs.
+    it hangs. *hint_line* is the line of the comment that says it, if one does.
     """
 
     function: str
@@ -33,6 +33,7 @@ class ProgramSource:
     style: Style
     from_name: bool
     written: Function
+    hint_line: int | None = None
 
     @property
     def line(self) -> int:
@@ -69,6 +70,17 @@ class Source:
         """The name of the file, without its folder."""
         return self.path.name
 
+    def line_of_map(self, name: str) -> int | None:
+        """Return the line that declares a map, or that includes the file which does; None if it is not found."""
+        own = self.c.line_of_map(name)
+        included = (one.line for one in self.includes.values() if CText(one.text).line_of_map(name) is not None)
+        return own if own is not None else next(included, None)
+
+    def line_of_program(self, function: str) -> int | None:
+        """Return the line that says where a program hangs: that of a comment, or its own."""
+        found = self.program(function)
+        return None if found is None else found.hint_line or found.line
+
     def program(self, function: str) -> ProgramSource | None:
         """Return the program that is called so in the compiled object."""
         return next((program for program in self.programs if function in program.names), None)
@@ -99,9 +111,9 @@ def read_from(
         hints = read_hints(c.comments)
     except HintError as error:
         raise SourceRefused(
-            str(error), "docs/workbench.md has the hints that a comment may give", error.line
+            str(error), error.remedy or "docs/workbench.md has the hints that a comment may give", error.line
         ) from error
-    programs = tuple(_programs(c, {**hints.attach, **attach}))
+    programs = tuple(_programs(c, {**hints.attach, **attach}, {**hints.lines, **dict.fromkeys(attach)}))
     if not programs:
         raise SourceRefused(
             f"{printable(path.name)} has no program", "a program is a function that is not static: int hello(void *ctx)"
@@ -124,16 +136,20 @@ def read_from(
     )
 
 
-def _programs(c: CText, attach: Mapping[str, tuple[Event, ...]]) -> list[ProgramSource]:
+def _programs(
+    c: CText, attach: Mapping[str, tuple[Event, ...]], lines: Mapping[str, int | None]
+) -> list[ProgramSource]:
     found: dict[str, ProgramSource] = {}
     for function in c.functions:
         hook = hook_of(function)
         if hook is None or hook.names[0] in found:
             continue
-        asked = next((attach[name] for name in hook.names if name in attach), None)
+        named = next((name for name in hook.names if name in attach), "")
+        asked = attach.get(named)
         events = asked if asked is not None else (hook.event,) if hook.event else ()
+        from_name = asked is None and hook.event is not None
         found[hook.names[0]] = ProgramSource(
-            hook.names[0], hook.names, events, hook.style, asked is None and hook.event is not None, function
+            hook.names[0], hook.names, events, hook.style, from_name, function, lines.get(named)
         )
     return list(found.values())
 
@@ -142,8 +158,8 @@ def _check_names(programs: tuple[ProgramSource, ...], hints: Hints, attach: Mapp
     """Refuse to attach, or to put into a slot, what is not there: it is a slip of the pen."""
     names = {name for program in programs for name in program.names}
     there = ", ".join(program.function for program in programs)
-    slots = [function for slot in hints.slots.values() for function in slot.values()]
-    for function in (*attach, *hints.attach, *slots):
+    slots = {function: hints.slot_lines[name, i] for name, slot in hints.slots.items() for i, function in slot.items()}
+    lines = {**slots, **hints.lines, **dict.fromkeys(attach)}
+    for function, line in lines.items():
         if function not in names:
-            line = hints.lines.get(function) if function not in attach else None
             raise SourceRefused(f"there is no program {printable(function)}", f"the file has {there}", line)
