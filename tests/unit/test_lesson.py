@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ebpftop.core.load_records import (
     BpfEvent,
@@ -165,6 +166,35 @@ def test_a_file_that_does_not_load_is_not_done_whatever_ran_before() -> None:
     assert verdict("who", good, line("Hello, process 812!"), failed(solution("who"), line=8)) == (
         "not yet: what was saved last does not load: see line 8"
     )
+
+
+def test_what_was_done_stays_done_while_the_last_good_program_runs_on() -> None:
+    """A save that does not load takes nothing away: what ran before it still runs."""
+    good, done = loaded(solution("who")), line("Hello, process 812!")
+    refused = failed("int hello(void *ctx) { return nothing; }", line=1)
+    runs_on = replace(refused, generation=1, programs=good.programs, running=good.source)
+    assert verdict("who", good, done, runs_on) == verdict("who", good, done)
+    assert verdict("who", good, runs_on, done).startswith("done: ")
+    assert verdict("who", good, runs_on) == "not yet: what was saved last does not load: see line 1"
+    inlined = solution("inline")
+    code = Code(time=NOW, program="hello", xlated=(CodeLine(at=0, text="r0 = 0"),))
+    called = replace(failed(solution("inline_called"), "last insn is not an exit or jmp"), generation=1)
+    ran = loaded(inlined)
+    assert verdict("inline", ran, code).startswith("done: ")
+    still = replace(called, programs=ran.programs, running=ran.source)
+    assert verdict("inline", ran, code, still).startswith("done: ")
+    first = loaded(lesson_file(1))
+    assert "the call leads out of them" in verdict(
+        "inline", first, replace(called, programs=first.programs, running=first.source)
+    )
+
+
+def test_a_lesson_whose_comment_was_lost_in_a_failed_save_is_still_that_lesson() -> None:
+    lesson = Lesson()
+    good = loaded(lesson_file(1))
+    lesson.add(good)
+    lesson.add(replace(failed("int hello() {"), programs=good.programs, running=good.source))
+    assert lesson.row == LESSONS[0]
 
 
 # ---- Lesson 1 ----

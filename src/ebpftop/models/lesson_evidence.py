@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from copy import copy
+
+from msgspec.structs import replace
 
 from ebpftop.core.load_records import BpfEvent, Code, Field, Loaded, LoadedMap, MapReading, MapRow, ProgramRuns, Value
 from ebpftop.core.records import Record
@@ -55,6 +58,16 @@ class Evidence:
         maps = {item.name: item for item in loaded.maps}
         for name in [name for name in self.readings if name not in maps or not maps[name].kept]:
             del self.readings[name]
+
+    def of_running(self) -> Evidence:
+        """Return what was seen as evidence of the program that runs, where what was saved last does not load."""
+        loaded = self.loaded
+        if loaded is None or loaded.state != "failed":
+            return self
+        running = copy(self)
+        source = loaded.source if loaded.running is None else loaded.running
+        running.loaded = replace(loaded, state="on", source=source, diagnostics=())
+        return running
 
     @property
     def text(self) -> str:
