@@ -28,4 +28,5 @@ def about_map(info: LoadedMap) -> str:
     kept = ", kept over the last reload" if info.kept else ""
     arrow = f"{key} → {value}" if info.key is not None else f"events of {value}"
     cpus = ", a value for each CPU" if info.per_cpu else ""
-    return f"a {info.type.replace('_', ' ')}{cpus}, id {info.id}: {arrow}{kept}"
+    kind = info.type.replace("_", " ")
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}{cpus}, id {info.id}: {arrow}{kept}"

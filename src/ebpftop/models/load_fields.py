@@ -11,6 +11,9 @@ from ebpftop.core.load_records import Field
 LEAVES_MAX = 40
 """Columns that a struct becomes; what is beyond them is left out."""
 
+COUNTERS_MAX = 8
+"""Members of a value whose rates are kept; what is beyond them has none."""
+
 UNKNOWN = Field(type="", kind="unknown")
 
 _COUNTED = frozenset(("int", "uint", "float"))
@@ -61,18 +64,24 @@ def _collect(field: Field, path: tuple[str, ...], found: list[Leaf]) -> None:
         _collect(part, (*path, part.name) if part.name else path, found)
 
 
-def counter_of(value: Sequence[Leaf], name: str = "") -> Leaf | None:
-    """Return the first of *value* that counts: whose total and rate mean something. *name* is that of the map.
+def counters_of(value: Sequence[Leaf], name: str = "") -> tuple[Leaf, ...]:
+    """Return those of *value* that count: whose totals and rates mean something. *name* is that of the map.
 
-    None: it is a map of settings, of names, or of moments.
+    None of a map of settings, of names, or of moments.
     """
     if _SETTING.search(name.lower()):
-        return None
-    for leaf in value:
-        counts = leaf.field.kind in _COUNTED and leaf.field.meaning in _COUNTS
-        if counts and not (leaf.path and _GAUGE.fullmatch(leaf.path[-1].lower())):
-            return leaf
-    return None
+        return ()
+    return tuple(leaf for leaf in value if _counts(leaf))[:COUNTERS_MAX]
+
+
+def counter_of(value: Sequence[Leaf], name: str = "") -> Leaf | None:
+    """Return the first of *value* that counts; None: nothing does."""
+    return next(iter(counters_of(value, name)), None)
+
+
+def _counts(leaf: Leaf) -> bool:
+    is_number = leaf.field.kind in _COUNTED and leaf.field.meaning in _COUNTS
+    return is_number and not (leaf.path and _GAUGE.fullmatch(leaf.path[-1].lower()))
 
 
 def identity(value: object) -> object:

@@ -61,8 +61,9 @@ def entries_language(table: MapTable) -> Language[Entry]:
             fields.append(
                 Field(name, _kind(leaf), read, leaf.field.type, (leaf.field.meaning,) if not leaf.name else ())
             )
-    if table.counter is not None:
-        fields.append(Field(_free("rate", taken), Number(), lambda entry, _: entry.rate, "a second"))
+    for at, leaf in enumerate(table.counters):
+        name = "rate" if len(table.counters) == 1 else f"{_name(leaf.name)}_rate"
+        fields.append(Field(_free(name, taken), Number(), _rate(at), "a second"))
 
     def searchable(entry: Entry) -> str:
         parts = (*_texts(table.key, "key", entry.row.key, entry), *_texts(table.value, "value", entry.row.value, entry))
@@ -104,6 +105,10 @@ def _reader(leaf: Leaf, of: str) -> Callable[[Entry, float], object]:
         return _value(leaf, value, entry.row.names.get(leaf.place(of)))
 
     return read
+
+
+def _rate(at: int) -> Callable[[Entry, float], object]:
+    return lambda entry, _: entry.gains[at].rate
 
 
 def _value(leaf: Leaf, whole: object, name: str | None) -> object:

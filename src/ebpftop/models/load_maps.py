@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from array import array
+from dataclasses import dataclass
 
 from ebpftop.core.load_records import LoadedMap, MapReading, MapRow
-from ebpftop.models.load_fields import Leaf, counter_of, leaves, number
+from ebpftop.models.load_fields import Leaf, counters_of, leaves, number
 
 KEPT = 60
-"""Readings whose rates are kept of each entry."""
+"""Readings whose rates are kept of each counter."""
 
 EVENTS = frozenset(("perf_event_array", "ringbuf"))
 """Types of maps that carry events: they have no entries to show."""
@@ -17,15 +17,36 @@ EVENTS = frozenset(("perf_event_array", "ringbuf"))
 SLOTS = "prog_array"
 
 
+class Gain:
+    """What a counter of an entry stands at, what it gained a second over the last reading, and over those before."""
+
+    __slots__ = ("count", "history", "rate")
+
+    def __init__(self) -> None:
+        self.count = 0.0
+        self.rate: float | None = None
+        self.history = array("f")
+
+    def read(self, count: float, seconds: float | None, *, is_new: bool) -> None:
+        """Take what it stands at after *seconds*; None: it was not read before."""
+        if seconds is None:
+            self.rate = None
+        else:
+            # What shrank was set, or came anew under the same key: all of it is new.
+            self.rate = (count - (0.0 if is_new or count < self.count else self.count)) / seconds
+            self.history.append(self.rate)
+            if len(self.history) > KEPT:
+                del self.history[0]
+        self.count = count
+
+
 @dataclass(eq=False, slots=True)
 class Entry:
-    """A key and its value, as they were read last; `rate` is what its counter gained a second."""
+    """A key and its value, as they were read last, with the gains of the counters in it."""
 
     row: MapRow
-    count: float = 0.0
-    rate: float | None = None
+    gains: tuple[Gain, ...] = ()
     is_new: bool = False
-    history: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     @property
     def key(self) -> object:
@@ -36,6 +57,14 @@ class Entry:
         return self.row.value
 
 
+@dataclass(slots=True)
+class Sum:
+    """What a counter stands at in all entries of a map together, and what that gains a second."""
+
+    total: float = 0.0
+    rate: float | None = None
+
+
 class MapTable:
     """One map. Rates are over the times of its readings."""
 
@@ -43,11 +72,11 @@ class MapTable:
         self.info = info
         self.key: tuple[Leaf, ...] = ()
         self.value: tuple[Leaf, ...] = ()
-        self.counter: Leaf | None = None
-        """What of the value counts; None: nothing does."""
+        self.counters: tuple[Leaf, ...] = ()
+        """What of the value counts, in its order: each has totals and rates."""
         self.entries: dict[str, Entry] = {}
-        self.total = 0.0
-        self.rate: float | None = None
+        self.sums: tuple[Sum, ...] = ()
+        """Of each counter."""
         self.time = 0.0
         """When it was read last, Unix seconds; 0.0: not yet."""
         self.more = 0
@@ -62,9 +91,9 @@ class MapTable:
         kept = (self.info.key, self.info.value, self.info.type) == (info.key, info.value, info.type)
         self.info = info
         if not kept:
-            self.entries, self.total, self.rate, self.time = {}, 0.0, None, 0.0
+            self.entries, self.sums, self.time = {}, (), 0.0
         self.key, self.value = leaves(info.key), leaves(info.value)
-        self.counter = None if self.is_slots else counter_of(self.value, info.name)
+        self.counters = () if self.is_slots else counters_of(self.value, info.name)
         self.readings += 1
 
     @property
@@ -88,25 +117,22 @@ class MapTable:
         for row in reading.rows:
             entry = before.get(row.id)
             if entry is None:
-                entry = Entry(row, is_new=bool(self.time))
+                entry = Entry(row, tuple(Gain() for _ in self.counters), is_new=bool(self.time))
             else:
                 entry.is_new = False
             self._count(entry, row, seconds)
             found[row.id] = entry
         self.entries = found
-        self.total = sum(entry.count for entry in found.values())
-        known = [entry.rate for entry in found.values() if entry.rate is not None]
-        self.rate = sum(known) if known and seconds else None
+        self.sums = tuple(self._sum(at, is_known=bool(seconds)) for at in range(len(self.counters)))
         self.time, self.more, self.known = reading.time, reading.more, reading.entries
         self.readings += 1
 
     def _count(self, entry: Entry, row: MapRow, seconds: float | None) -> None:
-        count = number(self.counter.read(row.value)) if self.counter is not None else 0.0
-        if seconds is None:
-            entry.rate = None
-        else:
-            # What shrank was set, or came anew under the same key: all of it is new.
-            before = 0.0 if entry.is_new or count < entry.count else entry.count
-            entry.rate = (count - before) / seconds
-            entry.history.append(entry.rate)
-        entry.row, entry.count = row, count
+        for leaf, gain in zip(self.counters, entry.gains, strict=True):
+            gain.read(number(leaf.read(row.value)), seconds, is_new=entry.is_new)
+        entry.row = row
+
+    def _sum(self, at: int, *, is_known: bool) -> Sum:
+        gains = [entry.gains[at] for entry in self.entries.values()]
+        rates = [gain.rate for gain in gains if gain.rate is not None]
+        return Sum(sum(gain.count for gain in gains), sum(rates) if rates and is_known else None)

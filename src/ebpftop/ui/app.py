@@ -40,6 +40,7 @@ from ebpftop.ui.screens.journal import Journal
 from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.key_actions import Command
 from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.notices import NoticeApp
 from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
 from ebpftop.ui.screens.watching import WatchOptions
 from ebpftop.ui.textual_fixes import corrections
@@ -83,7 +84,7 @@ def _commands() -> type[Provider]:
     return Commands
 
 
-class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp):
+class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp, NoticeApp):
     """Shows the records of a source. Knows neither kernel nor recording."""
 
     COMMANDS: ClassVar[set[Callable[[], type[Provider]]]] = {_commands}  # type: ignore[assignment]

@@ -25,6 +25,8 @@ _WORDS = frozenset(("program", "syscall", "errno", "signal"))
 """What numbers mean that are shown by their names alone."""
 
 _LEAST, _WIDEST = 5, 30
+_OTHERS = 50
+"""Columns of rates that are not the chosen counter's are left out before all others."""
 _NONE = (Span("·", "dim"),)
 _EIGHTHS: tuple[str, ...] = ("", *"▏▎▍▌▋▊▉")
 
@@ -123,50 +125,64 @@ def _column(leaf: Leaf, of: str, rank: int, *, first: bool) -> Column[Entry]:
     )
 
 
-def entry_columns(table: MapTable, peak: Callable[[], float]) -> tuple[Column[Entry], ...]:
-    """Return the columns of a map; the trend of an entry with *peak* a second is at the top of its scale."""
-    keys = [_column(leaf, KEY, at, first=not at) for at, leaf in enumerate(table.key)]
-    values = [_column(leaf, VALUE, at + 1, first=not at) for at, leaf in enumerate(table.value)]
-    if table.counter is None:
-        return (*keys, *values)
+def entry_columns(table: MapTable, chosen: int, peak: Callable[[], float]) -> tuple[Column[Entry], ...]:
+    """Return the columns of a map; the trend is of counter *chosen*, with *peak* a second at the top of its scale.
 
-    def trend(entry: Entry, width: int) -> Cell:
-        return (Span(sparkline(list(entry.history), width, peak()), "bar"),)
-
-    counted = [
-        Column(
-            "rate",
-            "/s",
-            5,
-            rate_cell,
-            right=True,
-            rank=1,
-            sort=lambda entry: -1.0 if entry.rate is None else entry.rate,
-            value=lambda entry, _: entry.rate,
-            about=f"How much {table.counter.name or 'the value'} grew a second, over the last reading.",
-            exported="per_s",
-        ),
-        Column(
-            "trend",
-            "TREND",
-            10,
-            rank=3,
-            flexible=True,
-            widest=30,
-            fill=trend,
-            about="/s of the readings so far, the newest at the right. The title says the top of its scale, which is "
-            "logarithmic.",
-        ),
-    ]
-    at = next(i for i, leaf in enumerate(table.value) if leaf is table.counter) + 1
-    return (*keys, *values[:at], *counted, *values[at:])
+    Each counter has a rate behind it: the chosen one's is left out last, those of the others first.
+    """
+    columns = [_column(leaf, KEY, at, first=not at) for at, leaf in enumerate(table.key)]
+    counters = {leaf.path: at for at, leaf in enumerate(table.counters)}
+    for at, leaf in enumerate(table.value):
+        counter = counters.get(leaf.path)
+        is_chosen = counter is not None and counter == chosen
+        columns.append(_column(leaf, VALUE, 1 if is_chosen else at + 1, first=not at))
+        if counter is not None:
+            columns.append(_rate_column(leaf, counter, 1 if is_chosen else _OTHERS + at))
+        if is_chosen:
+            columns.append(_trend_column(leaf, chosen, peak))
+    return tuple(columns)
 
 
-def rate_cell(entry: Entry, _: float) -> Cell:
-    """Return the cell of what an entry gained a second."""
-    if entry.rate is None:
+def rate_key(leaf: Leaf) -> str:
+    """Return the key of the column of what a counter gains a second."""
+    return f"rate.{leaf.name}" if leaf.name else "rate"
+
+
+def _rate_column(leaf: Leaf, counter: int, rank: int) -> Column[Entry]:
+    title = f"{leaf.name}/s"
+    return Column(
+        rate_key(leaf),
+        title,
+        max(5, len(title) + 1),
+        lambda entry, _: rate_cell(entry.gains[counter].rate),
+        right=True,
+        rank=rank,
+        sort=lambda entry: -1.0 if entry.gains[counter].rate is None else entry.gains[counter].rate or 0.0,
+        value=lambda entry, _: entry.gains[counter].rate,
+        about=f"How much {leaf.name or 'the value'} grew a second, over the last reading.",
+        exported=f"{leaf.name}_per_s" if leaf.name else "per_s",
+    )
+
+
+def _trend_column(leaf: Leaf, chosen: int, peak: Callable[[], float]) -> Column[Entry]:
+    return Column(
+        "trend",
+        "TREND",
+        10,
+        rank=3,
+        flexible=True,
+        widest=30,
+        fill=lambda entry, width: (Span(sparkline(list(entry.gains[chosen].history), width, peak()), "bar"),),
+        about=f"{leaf.name}/s of the readings so far, the newest at the right. The title says the top of its scale, "
+        "which is logarithmic. Of a structure it is of the member that the rows are sorted by.",
+    )
+
+
+def rate_cell(rate: float | None) -> Cell:
+    """Return the cell of what a counter gained a second."""
+    if rate is None:
         return (Span("–", "dim"),)
-    return (Span(brief(entry.rate)),) if entry.rate > 0 else _NONE
+    return (Span(brief(rate)),) if rate > 0 else _NONE
 
 
 # Histograms.

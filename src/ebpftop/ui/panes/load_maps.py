@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ebpftop.core.format import brief, count
+from ebpftop.models.load_fields import Leaf
 from ebpftop.models.load_histograms import Bucket, buckets
 from ebpftop.models.load_languages import BUCKETS, entries_language
 from ebpftop.models.load_maps import Entry, MapTable
-from ebpftop.ui.panes.load_map_columns import bucket_columns, entry_columns, fitted, is_number
+from ebpftop.models.load_values import worded
+from ebpftop.ui.panes.load_map_columns import bucket_columns, entry_columns, fitted, is_number, rate_key
 from ebpftop.ui.widgets.columns import Column, Span
 from ebpftop.ui.widgets.table_view import TableFilter, TableView
 
@@ -27,6 +30,7 @@ class _Kept:
     reversed: bool
     query: str
     cursor: object
+    counter: int
 
 
 class MapLines(TableView[Any]):
@@ -39,6 +43,8 @@ class MapLines(TableView[Any]):
         self._described: object = None
         self._kept: dict[str, _Kept] = {}
         self._peak = 0.0
+        self.counter = 0
+        """Which counter of the map the total and the trend are of: that of the member that the rows are sorted by."""
 
     def begin(self) -> None:
         self._map, self._described = None, None
@@ -66,7 +72,9 @@ class MapLines(TableView[Any]):
     def _keep(self) -> None:
         if self._map is not None and self.row_filter is not None:
             row = self.selected()
-            kept = _Kept(self.sort_key, self.reversed, self.row_filter.text, None if row is None else _key(row))
+            kept = _Kept(
+                self.sort_key, self.reversed, self.row_filter.text, None if row is None else _key(row), self.counter
+            )
             self._kept[self._map.name] = kept
 
     def _arrange(self, table: MapTable | None) -> None:
@@ -74,16 +82,17 @@ class MapLines(TableView[Any]):
         columns: tuple[Column[Any], ...] = ()
         language: Any = BUCKETS
         sort, is_reversed = "", False
+        kept = self._kept.get(table.name) if table is not None else None
+        self.counter = 0 if table is None or kept is None or kept.counter >= len(table.counters) else kept.counter
         if table is not None and table.is_histogram:
             columns = bucket_columns(table)
         elif table is not None:
-            columns, language = entry_columns(table, lambda: self._peak), entries_language(table)
-            counter = table.counter
+            columns, language = self._columns_of(table), entries_language(table)
+            counts = bool(table.counters) and not _is_array(table)
             first = table.key[0]
-            sort = counter.place("value") if counter is not None and not _is_array(table) else first.place("key")
+            sort = table.counters[0].place("value") if counts else first.place("key")
             # Numbers start with the largest, but keys with the smallest.
-            is_reversed = (counter is None or _is_array(table)) and is_number(first.field)
-        kept = self._kept.get(table.name) if table is not None else None
+            is_reversed = not counts and is_number(first.field)
         if kept is not None and any(column.key == kept.sort for column in columns):
             sort, is_reversed = kept.sort, kept.reversed
         self.columns = columns
@@ -104,6 +113,20 @@ class MapLines(TableView[Any]):
             self.row_filter.query = language.parse(kept.query)
         self.rearrange()
 
+    def _columns_of(self, table: MapTable) -> tuple[Column[Any], ...]:
+        return entry_columns(table, self.counter, lambda: self._peak)
+
+    def sort_by(self, key: str) -> None:
+        """Sort by a column; if a counter is in it, the total and the trend are of that from now on."""
+        table = self._map
+        counters = () if table is None else table.counters
+        at = next((at for at, leaf in enumerate(counters) if key in (leaf.place("value"), rate_key(leaf))), None)
+        if table is not None and not table.is_histogram and at is not None and at != self.counter:
+            self.counter = at
+            self.columns = self._columns_of(table)
+            self._measure(table)
+        super().sort_by(key)
+
     def _measure(self, table: MapTable) -> None:
         """Give columns the cells that they need, and the trend its scale."""
         if table.is_histogram:
@@ -117,38 +140,37 @@ class MapLines(TableView[Any]):
         if wider:
             self.widths |= wider
             self.rearrange()
-        self._peak = max((rate for entry in entries for rate in entry.history), default=0.0)
+        self._peak = max((rate for entry in entries for rate in self._history(entry)), default=0.0)
         scales = {"trend": f"log≤{brief(self._peak)}/s"} if self._peak > 0 else {}
         self.scales = scales
+
+    def _history(self, entry: Entry) -> Sequence[float]:
+        return entry.gains[self.counter].history if entry.gains else ()
 
     @property
     def is_striped(self) -> bool:
         return False
 
 
-def summary(table: MapTable) -> list[tuple[str, int]]:
-    """Return what the title says of a map, each with its rank."""
+def summary(table: MapTable, counter: int) -> list[tuple[str, int]]:
+    """Return what the title says of a map, each with its rank; its total is that of this counter."""
     info = table.info
     kind = info.type.replace("_", " ") + (", summed over CPUs" if info.per_cpu else "")
     known = table.known or len(table.entries)
     parts = [(kind, 3), (f"{count(known)} of {count(info.max_entries)}" if info.max_entries else count(known), 0)]
-    if table.counter is not None and table.entries:
-        parts.append((f"total {_total(table)}", 2))
-    if table.rate is not None and table.counter is not None:
-        parts.append((f"{brief(table.rate)}/s" if table.rate > 0 else "0/s", 1))
+    if counter < len(table.sums) and table.entries:
+        leaf, found = table.counters[counter], table.sums[counter]
+        of = f"{leaf.name} " if leaf.name else ""
+        parts.append((f"total {of}{_total(leaf, found.total)}", 2))
+        if found.rate is not None:
+            parts.append((f"{of}{brief(found.rate)}/s" if found.rate > 0 else f"{of}0/s", 1))
     if table.more:
         parts.append((f"{count(table.more)} not read", 1))
     return parts
 
 
-def _total(table: MapTable) -> str:
-    counter = table.counter
-    assert counter is not None
-    from ebpftop.models.load_values import worded
-
-    if counter.field.meaning:
-        return str(worded(counter.field, table.total))
-    return count(table.total)
+def _total(leaf: Leaf, total: float) -> str:
+    return str(worded(leaf.field, total)) if leaf.field.meaning else count(total)
 
 
 def _is_array(table: MapTable) -> bool:

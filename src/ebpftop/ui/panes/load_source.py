@@ -106,9 +106,12 @@ class SourceLines(TableView[SourceRow]):
     def go_to_line(self, number: int) -> None:
         """Put the cursor on a line, with what is said about it in view."""
         position = self.position_of((number, 0))
-        if position is None:
-            return
-        last = position
+        if position is not None:
+            self.go_to_said(position)
+
+    def go_to_said(self, position: int) -> None:
+        """Put the cursor on a row, with all that is said about its line in view; its beginning, if it is too long."""
+        number, last = self.row(position).number, position
         while last + 1 < self.end and self.row(last + 1).part and self.row(last + 1).number == number:
             last += 1
         if last > position:

@@ -12,10 +12,12 @@ from textual.binding import Binding, BindingType
 from ebpftop.core.source import SourceError
 from ebpftop.models.load_maps import Entry, MapTable
 from ebpftop.models.load_values import typed
+from ebpftop.models.load_writes import Write, why_not
 from ebpftop.sources.capabilities import editor_of, line_counter_of
 from ebpftop.ui.screens.bench_edits import asked_of_entry, asked_of_new
 from ebpftop.ui.screens.bench_lists import MAPS, SECOND, BenchLists
 from ebpftop.ui.widgets.cell_editor import CellEditor
+from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 
 _ESC_AFTER_S = 2.0
@@ -26,7 +28,9 @@ class EditBench(BenchLists):
     """Lists whose maps can be written while the program runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("A,insert", "add", "Add", tooltip="Add a key to the map; or a program to a slot", id="load.add"),
+        Binding(
+            "A,insert", "add", "Add", show=False, tooltip="Add a key to the map; or a program to a slot", id="load.add"
+        ),
         Binding("delete", "remove", "Remove", show=False, key_display="Del", tooltip="Remove a key", id="load.remove"),
         Binding("R", "count_lines", "Count runs", tooltip="Count how often each line runs, and stop", id="load.lines"),
     ]
@@ -35,15 +39,29 @@ class EditBench(BenchLists):
         super().__init__()
         self._counts_lines = False
         self._was_written = False
+        self._also_shown: dict[str, str] = {}
 
-    def refusal(self, table: MapTable) -> str:
-        """Return why a map cannot be written now; empty if it can."""
+    def refusal(self, table: MapTable, write: Write) -> str:
+        """Return why that cannot be done to a map now; empty if it can be."""
         playback = self._main.playback
         if editor_of(self._main.source) is None:
             return "This is a recording: values can be set while the program runs"
         if playback.paused or playback.is_past:
             return "Time stands still. l goes back to live, where values can be set"
-        return "" if table.info.writable else f"{table.name} cannot be written: it is a map of type {table.info.type}"
+        return why_not(table, write)
+
+    def keys_also_shown(self) -> dict[str, str]:
+        table = None if self.is_closed or self.editor.is_open else self.map_in_front.shown
+        if table is None or self.refusal(table, "add"):
+            return super().keys_also_shown()
+        return super().keys_also_shown() | {"add": "Fill slot" if table.is_slots else "Add"}
+
+    def describe(self) -> None:
+        """Bring titles and notes up to date, and the keys, which depend on the map."""
+        super().describe()
+        if (also := self.keys_also_shown()) != self._also_shown:
+            self._also_shown = also
+            self.query_one(KeyLine).update_keys()
 
     def _program_names(self) -> list[str]:
         return [one.name for one in self.loaded_file.programs]
@@ -53,7 +71,7 @@ class EditBench(BenchLists):
         table, editor = self.map_in_front.shown, editor_of(self._main.source)
         if table is None:
             return
-        if refusal := self.refusal(table):
+        if refusal := self.refusal(table, "set"):
             self.app.notify(refusal)
         elif editor is not None:
             self.editor.open(asked_of_entry(editor, table, entry, self._program_names()))
@@ -63,7 +81,7 @@ class EditBench(BenchLists):
         table, editor = self.map_in_front.shown, editor_of(self._main.source)
         if table is None:
             self.app.notify("There is no map to add to")
-        elif refusal := self.refusal(table):
+        elif refusal := self.refusal(table, "add"):
             self.app.notify(refusal)
         elif editor is not None:
             self.go_to_pane(self.front if self.front == SECOND else MAPS)
@@ -75,7 +93,7 @@ class EditBench(BenchLists):
         row = self.map_in_front.selected() if self.front in (MAPS, SECOND) else None
         if table is None or not isinstance(row, Entry):
             self.app.notify("Choose an entry of a map first")
-        elif refusal := self.refusal(table):
+        elif refusal := self.refusal(table, "remove"):
             self.app.notify(refusal)
         elif editor is not None:
             key = typed(row.row.key)

@@ -10,6 +10,7 @@ from ebpftop.core.load_records import Field
 from ebpftop.models.load_fields import Leaf
 from ebpftop.models.load_maps import Entry, MapTable
 from ebpftop.models.load_values import typed, worded
+from ebpftop.models.load_writes import new_key
 from ebpftop.ui.widgets.cell_editor import Asked
 
 
@@ -35,7 +36,7 @@ def asked_of_new(editor: FileEditor, table: MapTable, programs: Sequence[str]) -
     """Return what is asked for a new entry: its key, then its value, apart by two blanks or an equals sign."""
     value = f"{_parts_hint(table.value)}" if not table.is_slots else "a program"
     key = _parts_hint(table.key) if not table.is_slots else "a number or a system call"
-    label = f"{table.name}: new  KEY = VALUE"
+    label = f"{table.name}: {new_key(table)}  KEY = VALUE"
     write = partial(_add, editor, table)
     return [Asked(label, "", f"{key} = {value}", write, [f"{name}" for name in programs] if table.is_slots else ())]
 

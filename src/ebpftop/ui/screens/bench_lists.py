@@ -9,11 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from ebpftop.core.clock import time_text
 from ebpftop.models.load import LoadModel
 from ebpftop.models.load_code import CodeRow, code_rows
 from ebpftop.models.load_explained import about_map, explained
 from ebpftop.models.load_maps import MapTable
 from ebpftop.models.load_source import SourceRow, function_lines, rows_of
+from ebpftop.models.load_writes import can, nothing_yet
 from ebpftop.ui.panes.bench_pane import BenchPane
 from ebpftop.ui.panes.lesson_panel import LessonPanel
 from ebpftop.ui.panes.load_code import CodeLines
@@ -26,6 +28,7 @@ from ebpftop.ui.screens.bench_panes import BenchScreen, BenchTabs
 from ebpftop.ui.screens.probe_feed import ProbeFeed
 from ebpftop.ui.widgets.cell_editor import CellEditor
 from ebpftop.ui.widgets.columns import Span
+from ebpftop.ui.widgets.notice_line import NoticeLine
 from ebpftop.ui.widgets.row_view import RowView
 
 SOURCE, CODE, MAPS, SECOND, OUTPUT = range(5)
@@ -125,6 +128,7 @@ class BenchLists(BenchScreen):
         yield from self.rows
         yield self.exercises
         yield self.notes
+        yield NoticeLine(self.notes)
         yield self.editor
 
     def _rate_of(self, line: int) -> float | None:
@@ -155,11 +159,26 @@ class BenchLists(BenchScreen):
         shown = id(feed.model), self.readings, playback.paused, playback.view_filter
         return *shown, feed.doing, feed.trouble, feed.state(playback.overview), self.app.size, self.source.size.width
 
+    @property
+    def _is_live(self) -> bool:
+        return self._main.source.live and not self._main.playback.piped
+
+    @property
+    def not_loaded_yet(self) -> str:
+        """What the panes say of a moment before the program was loaded; empty if it was loaded, or never is."""
+        playback = self._main.playback
+        is_recorded = not self._is_live and self.feed.state(playback.overview) is not None
+        if self.loaded_file.latest is not None or not (playback.is_past or is_recorded):
+            return ""
+        when = playback.moment_or_shown
+        return f"The program was not loaded yet{f' at {time_text(when)}' if when else ''}"
+
     def message(self) -> list[Span]:
         """Return why there is no source."""
-        if self._main.playback.is_past:
-            return [Span("No program of your own was loaded at this moment", "dim"), Span("l: back to live", "dim")]
-        if not self._main.source.live or self._main.playback.piped:
+        if early := self.not_loaded_yet:
+            on = "l: back to live" if self._is_live else "Space: play on" if self._main.playback.paused else ""
+            return [Span(early, "strong"), Span(f". or ]: a second or a minute on{f'   {on}' if on else ''}", "dim")]
+        if not self._is_live:
             return [
                 Span("The recording has no program of your own so far. To record one:", "dim"),
                 Span("ebpftop record FILE --load FILE.c", "strong"),
@@ -221,6 +240,7 @@ class BenchLists(BenchScreen):
         codes = [model.codes[one.name] for one in model.programs if one.name in model.codes]
         shown = tuple(id(code) for code in codes), self.native, id(model.latest)
         nothing = "no bytecode yet: no program could be loaded" if model.failed else "no bytecode yet"
+        nothing = self.not_loaded_yet or nothing
         if self.native and any(code.xlated for code in codes):
             nothing = "the kernel does not show the processor's instructions"
         self.code.message = [] if codes else [Span(nothing, "dim")]
@@ -254,8 +274,8 @@ class BenchLists(BenchScreen):
 
     def _no_entry(self, table: MapTable | None) -> str:
         if table is None:
-            return "it has no map with entries" if self.loaded_file.latest is not None else ""
-        return f"{table.name} has no entry yet" + (": A adds one" if table.info.writable else "")
+            return "it has no map with entries" if self.loaded_file.latest is not None else self.not_loaded_yet
+        return nothing_yet(table)
 
     def log_names(self) -> list[str]:
         """Return the buffers, and the lines that are printed if there are any, or nothing else."""
@@ -273,7 +293,7 @@ class BenchLists(BenchScreen):
 
     def _no_output(self, model: LoadModel) -> list[Span]:
         if model.latest is None:
-            return []
+            return [Span(early, "dim")] if (early := self.not_loaded_yet) else []
         if not model.programs:
             return [Span("nothing runs yet", "dim")]
         where = next((place for one in model.programs for place in one.attached), "")
@@ -314,8 +334,10 @@ class BenchLists(BenchScreen):
         if self.front == CODE and (row := self.code.selected()) is not None:
             return explained(row.text, model)
         if self.front in (MAPS, SECOND) and (table := self.map_in_front.shown) is not None:
-            can_write = self._main.source.live and table.info.writable
-            edit = ". Enter sets a value, A adds a key, Del removes it" if can_write else ""
-            return [(table.name, f"{about_map(table.info)}{edit}")]
+            keys = can(table) if self._main.source.live else ""
+            by = "< > sorts by another member, whose total and trend are shown" if len(table.counters) > 1 else ""
+            parts = [*filter(None, (about_map(table.info), keys, by))]
+            # What is cut off at the end is what is known anyhow.
+            return [(table.name, ". ".join(parts if self.notes.size.height > 1 else reversed(parts)))]
         source = model.latest.source
         return explained(source[self.line - 1] if 0 < self.line <= len(source) else "", model)

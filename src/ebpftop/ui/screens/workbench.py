@@ -203,9 +203,13 @@ class WorkbenchScreen(LessonBench):
             self.app.notify("Nothing is wrong with it")
             return
         here = self.source.cursor if self.source.cursor is not None else -1
+        to = next((at for at in wrong if at > here), wrong[0])
+        had_room = bool(self.panes[SOURCE].display)
         if self.front != SOURCE:
             self.go_to_pane(SOURCE)
-        self.source.go_to(next((at for at in wrong if at > here), wrong[0]))
+        self.source.go_to_said(to)
+        if not had_room:
+            self.call_after_refresh(self.source.go_to_said, to)  # only now it is known how many rows there are
 
     def action_columns(self) -> None:
         from ebpftop.ui.screens.column_picker import pick_columns
@@ -225,7 +229,7 @@ class WorkbenchScreen(LessonBench):
 def _counts(lines: MapLines) -> list[Count]:
     """Return what the title says of the map in *lines*."""
     table, row_filter = lines.shown, lines.row_filter
-    counts = [Count(text, rank) for text, rank in summary(table)] if table is not None else []
+    counts = [Count(text, rank) for text, rank in summary(table, lines.counter)] if table is not None else []
     if row_filter is not None and row_filter.query is not None:
         counts.insert(0, Count(f"{lines.end} shown"))
     return counts

@@ -18,6 +18,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Input
 
 _DIM = Style(dim=True)
 
@@ -117,10 +118,13 @@ class KeyLine(Widget):
         """Read the keys again, and lay them out."""
         by_action: dict[str, tuple[Binding, bool, str]] = {}
         also_shown = self._also_shown()
+        is_typing = isinstance(self.screen.focused, Input)
         for _, binding, enabled, tooltip in self.screen.active_bindings.values():
             about = also_shown.get(binding.action, "")
             if binding.show or about:
                 shown = replace(binding, description=about) if about else binding
+                if is_typing and len(binding.key_display or "") == 1 and (binding.key_display or "").isascii():
+                    shown = replace(shown, key_display=binding.key.title())  # that sign would be typed
                 by_action.setdefault(binding.action, (shown, enabled, tooltip))
         offered = sorted(by_action.values(), key=lambda offer: _rank(offer[0]))
         left, left_words, left_end = _line(self.app, [offer for offer in offered if offer[0].action not in _LAST])
