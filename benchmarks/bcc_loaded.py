@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "src")]
 
 from tests import bcc_tools  # noqa: E402
-from tests.kernel.bcc_tool_trial import Outcome, not_run, trial  # noqa: E402
+from tests.kernel.bcc_tool_trial import Outcome, not_run, trials  # noqa: E402
 
 from ebpftop.kernel import tracefs  # noqa: E402
 from ebpftop.kernel.load import limits  # noqa: E402
@@ -51,6 +52,7 @@ def main() -> int:
     """Try the tools or write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--patient", action="store_true", help="with time for an emulated processor")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="so many tools watch one workload (1)")
     parser.add_argument("--json", action="store_true", help="print what was seen, a line for each tool")
     parser.add_argument("--write", nargs="+", metavar="FILE", type=Path, help=f"write {PAGE.relative_to(CHECKOUT)}")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
@@ -71,15 +73,24 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ebpftop-bcc-", dir="/var/tmp") as folder:
         server = LoadServer()
         try:
-            for program in bcc_tools.programs_of(chosen):
-                outcome = trial(program, Path(folder), server) if program.text else not_run(program)
-                outcomes.append(outcome)
-                _print(outcome, as_json=options.json)
+            for some in batched(chosen, options.together):
+                programs = bcc_tools.programs_of(some)
+                found = [not_run(program) for program in programs if not program.text]
+                found += trials([program for program in programs if program.text], Path(folder), server)
+                for outcome in found:
+                    _print(outcome, as_json=options.json)
+                outcomes += found
         finally:
             server.close()
     if not options.json:
         print(f"\n{_sums(outcomes)}")
     return 0
+
+
+def batched(tools: list[Path], size: int) -> Iterator[list[Path]]:
+    """Yield *tools* in lists of *size*. (itertools.batched is new in Python 3.12.)"""
+    for begin in range(0, len(tools), size):
+        yield tools[begin : begin + size]
 
 
 def _print(outcome: Outcome, *, as_json: bool) -> None:

@@ -105,30 +105,46 @@ def _library(name: str) -> str:
 
 def trial(program: Program, folder: Path, server: LoadServer) -> Outcome:
     """Load one tool, let the machine do something, and return what came of it."""
+    (outcome,) = trials([program], folder, server)
+    return outcome
+
+
+def trials(programs: Iterable[Program], folder: Path, server: LoadServer) -> list[Outcome]:
+    """Load tools, let the machine do something that all of them watch, and return what came of each."""
+    loaded: list[tuple[Program, LoadedFile, Loading]] = []
+    try:
+        for program in programs:
+            file = _file(program, folder, server)
+            loaded.append((program, file, file.load()))
+        if any(loading.ok for _, _, loading in loaded):
+            work(folder)
+        return [_outcome(*one) for one in loaded]
+    finally:
+        for _, file, _ in loaded:
+            file.close()
+
+
+def _file(program: Program, folder: Path, server: LoadServer) -> LoadedFile:
     defines = "".join(f"#define {flag[2:].replace('=', ' ', 1)}\n" for flag in program.flags if flag.startswith("-D"))
     path = folder / f"{program.name.replace('/', '-')}.c"
     path.write_text(defines + program.text)
-    file = LoadedFile(path, attach=events_of(program.attached), load_server=server)
-    try:
-        loading = file.load()
-        if not loading.ok:
-            return _failed(program.name, loading)
-        work(folder)
-        events = len(file.events())
-        filled = tuple(name for name in file.maps if _has_content(file, name))
-        states = loading.programs
-        return Outcome(
-            program.name,
-            compiles=True,
-            loads=all(state.fd is not None for state in states),
-            attached=tuple(via for state in states for via in state.attached),
-            not_attached=tuple(event for state in states if not state.attached for event in state.events),
-            events=events,
-            filled=filled,
-            reason=next((state.reason for state in states if state.reason), ""),
-        )
-    finally:
-        file.close()
+    return LoadedFile(path, attach=events_of(program.attached), load_server=server)
+
+
+def _outcome(program: Program, file: LoadedFile, loading: Loading) -> Outcome:
+    if not loading.ok:
+        return _failed(program.name, loading)
+    states = loading.programs
+    return Outcome(
+        program.name,
+        compiles=True,
+        loads=all(state.fd is not None for state in states),
+        attached=tuple(via for state in states for via in state.attached),
+        not_attached=tuple(event for state in states if not state.attached for event in state.events),
+        events=len(file.events()),
+        filled=tuple(name for name in file.maps if _has_content(file, name)),
+        reason=next((state.reason for state in states if state.reason), ""),
+    )
 
 
 def not_run(program: Program) -> Outcome:

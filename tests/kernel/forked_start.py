@@ -104,6 +104,8 @@ def _serve(asked: socket.socket) -> NoReturn:
                     asking, fds, _, _ = socket.recv_fds(asked, _ASKING_BYTES, 3)
                     if not asking:
                         sys.exit()
+                    if "--load" in json.loads(asking)[0]:
+                        _warm_up()
                     pid = os.fork()
                     if pid == 0:
                         _become(*json.loads(asking), *fds[:2])
@@ -120,6 +122,16 @@ def _serve(asked: socket.socket) -> NoReturn:
                     with suppress(BrokenPipeError):  # nobody asks any more
                         reports.send(str(status).encode())
                     reports.close()
+
+
+@cache
+def _warm_up() -> None:
+    """Have what `ebpftop-load` needs, which would else read it anew at each start."""
+    for name in ("ebpftop.probes.load", "ebpftop.probes.load_report"):
+        importlib.import_module(name)
+    from ebpftop.kernel.load.server_process import warm_up
+
+    warm_up()
 
 
 def _become(arguments: list[str], environment: dict[str, str], folder: str, stdout: int, stderr: int) -> NoReturn:

@@ -49,6 +49,9 @@ def whole_lines(lines: Iterable[str]) -> Iterator[Line]:
 class Stream:
     """`ebpftop stream` as a child process; usable as a context manager that is entered once all probes are up."""
 
+    forked = ASKED_FOR in os.environ
+    """Whether it may start by fork(2) from a process that has imported it."""
+
     def __init__(self, *arguments: str, probes: str = "execs,users,syscalls,trace") -> None:
         self.command = [sys.executable, "-m", "ebpftop", "stream", "--probes", probes, *arguments]
         self.probes = probes.split(",")
@@ -58,7 +61,7 @@ class Stream:
 
     def __enter__(self) -> Stream:
         self._child: subprocess.Popen[str] | Started
-        if ASKED_FOR in os.environ:
+        if self.forked:
             self._child = Started(*self.command[3:])
         else:
             self._child = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -79,6 +79,8 @@ def run_as_user(times: int = 1) -> None:
 class Loads(Stream):
     """`ebpftop stream --load FILE.c`, entered when it is loaded."""
 
+    forked = True
+
     def __init__(self, path: Path, *arguments: str) -> None:
         super().__init__("--load", str(path), "--interval", "0.2", *arguments, probes="trace")
 

@@ -38,15 +38,37 @@ def running() -> Iterator[LoadServer]:
     one.close()
 
 
-def compiled(running: LoadServer, text: str, deadline: Deadline | None = None, **includes: str) -> Built:
-    request = CompileRequest("hello.c", text, {f"{name}.h": what for name, what in includes.items()})
-    received = running.compile(request, deadline)
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[LoadServer]:
+    """A server that ends compilations early, as it would do after five times as long."""
+    before, limits.CPU_S = limits.CPU_S, 1
+    one = LoadServer()
+    limits.CPU_S = before
+    yield one
+    one.close()
+
+
+def compiled(
+    running: LoadServer,
+    text: str,
+    deadline: Deadline | None = None,
+    *,
+    map_bytes_max: int = limits.MAP_BYTES,
+    **includes: str,
+) -> Built:
+    files = {f"{name}.h": what for name, what in includes.items()}
+    received = running.compile(CompileRequest("hello.c", text, files, map_bytes_max=map_bytes_max), deadline)
     received.close()
     return received.built
 
 
 def goes_on(running: LoadServer) -> bool:
     return compiled(running, SMALL).error == ""
+
+
+def goes_on_at_last(hasty: LoadServer) -> bool:
+    """On a busy machine it may end a small one, too."""
+    return any(goes_on(hasty) for _ in range(30))
 
 
 def test_a_file_that_includes_itself(running: LoadServer) -> None:
@@ -57,14 +79,17 @@ def test_a_file_that_includes_itself(running: LoadServer) -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("text", [ENDLESS, SLOW], ids=["memory", "time"])
-def test_an_endless_compilation_is_ended(running: LoadServer, text: str) -> None:
-    started_s = time.monotonic()
-    built = compiled(running, text)
-    assert built.error
-    assert re.search(r"memory|address space|CPU time|within", built.error), built
-    assert time.monotonic() - started_s < 60
+def test_a_compilation_that_needs_too_much_memory_is_ended(running: LoadServer) -> None:
+    built = compiled(running, ENDLESS, map_bytes_max=0)
+    assert re.search(r"needs more than \d+ MiB of (memory|address space)", built.error), built
     assert goes_on(running)
+
+
+@pytest.mark.heavy
+def test_a_compilation_that_needs_too_much_time_is_ended(hasty: LoadServer) -> None:
+    built = compiled(hasty, SLOW)
+    assert re.search(r"within \d+ s( of CPU time)?$", built.error), built
+    assert goes_on_at_last(hasty)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +176,9 @@ def test_names_with_escapes(running: LoadServer, tmp_path: Path, name: str) -> N
 
 
 def test_messages_without_end_are_cut(running: LoadServer) -> None:
-    built = compiled(running, "\n".join(f'#warning "{i} {"x" * 400}"' for i in range(20_000)) + "\n" + SMALL)
-    assert len(built.output) <= 1 << 18
+    built = compiled(running, "\n".join(f'#warning "{i} {"x" * 4000}"' for i in range(600)) + "\n" + SMALL)
+    assert "it was not" not in built.error, built.error
+    assert 1 << 17 < len(built.output) <= 1 << 18
     assert goes_on(running)
 
 
@@ -319,11 +345,11 @@ def test_the_server_and_its_children_have_few_rights(running: LoadServer) -> Non
     assert status["NoNewPrivs"] == "1"
 
 
-def test_a_compilation_that_is_late_is_ended(running: LoadServer) -> None:
+def test_a_compilation_that_is_late_is_ended(hasty: LoadServer) -> None:
     """It is stopped, so that it does not use up its CPU time before."""
     with ThreadPoolExecutor(1) as thread:
-        asked, child = being_compiled(running, thread, SLOW)
+        asked, child = being_compiled(hasty, thread, SLOW)
         os.kill(child, signal.SIGSTOP)
         assert asked.result().error.startswith("it was not compiled within")
     wait_until_gone(child)
-    assert goes_on(running)
+    assert goes_on_at_last(hasty)

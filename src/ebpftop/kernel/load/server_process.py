@@ -12,7 +12,7 @@ import socket
 import time
 from contextlib import suppress
 from functools import cache
-from typing import Literal, NoReturn, TypeAlias
+from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 import msgspec
 
@@ -51,8 +51,7 @@ def be_the_server(requests: socket.socket, jail: Jail, symbols_fd: int | None) -
 
 
 def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, symbols_fd: int | None) -> None:
-    _warm_up()  # while ebpftop starts
-    cpu_s = limits.cpu_seconds(time.process_time())
+    cpu_s = limits.cpu_seconds(warm_up().cpu_s)  # while ebpftop starts
     waiting = select.poll()
     waiting.register(requests, select.POLLIN)
     while True:
@@ -66,21 +65,36 @@ def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, s
         content = read_memory(fds[0])
         os.close(fds[0])
         if len(fds) > 1:
-            _warm_up()
             _show_code(requests, number, content, fds[1], kernel_names(symbols_fd))
             os.close(fds[1])
             continue
         try:
             request = msgspec.msgpack.decode(content, type=CompileRequest)
-            if not _compile(requests, number, request, cgroups, jail, _warm_up(), cpu_s):
+            if not _compile(requests, number, request, cgroups, jail, warm_up().facts, cpu_s):
                 return
         except Exception as error:  # noqa: BLE001  # whatever it is: somebody waits for the reason
             _answer(requests, number, Built(error=f"{type(error).__name__}: {error}", stage="limit"), [])
 
 
+class Warm(NamedTuple):
+    """What a child needs."""
+
+    facts: KernelFacts | None
+    """None if the kernel does not describe itself."""
+    cpu_s: float
+    """How much CPU time it took to come to that: what the speed of a machine is measured by."""
+
+
 @cache
-def _warm_up() -> KernelFacts | None:
-    """Import and read what a child needs, once; None if the kernel does not describe itself."""
+def warm_up() -> Warm:
+    """Import and read what a child needs, once, and for the children of this process too."""
+    started_s = time.process_time()
+    facts = _read_facts()
+    gc.freeze()  # a child that collects would copy it
+    return Warm(facts, time.process_time() - started_s)
+
+
+def _read_facts() -> KernelFacts | None:
     try:
         from ebpftop.kernel import bcc_compiler  # noqa: F401  # loads LLVM: children do not wait for it
 
@@ -88,7 +102,6 @@ def _warm_up() -> KernelFacts | None:
         headers_for("struct task_struct;", facts)  # what it finds is kept: every child would search anew
     except (ImportError, BtfError, OSError):
         return None
-    gc.freeze()  # a child that collects would copy it
     return facts
 
 
