@@ -19,28 +19,32 @@ PREAMBLE = """\
 #define __EB_READ(from) \\
 	({ unsigned long __eb_v = 0; bpf_probe_read_kernel(&__eb_v, sizeof(__eb_v), (from)); __eb_v; })
 #define __EB_TRACED(ctx) __EB_READ(&((struct bpf_raw_tracepoint_args *)(ctx))->args[0])
-#define __EB_REGS(regs) ((struct pt_regs *)(unsigned long)(regs))
+#define __EB_REGS(of) ((struct pt_regs *)(unsigned long)(of))
 #if defined(bpf_target_x86)
-#define __EB_ARG1(regs) __EB_READ(&__EB_REGS(regs)->di)
-#define __EB_ARG2(regs) __EB_READ(&__EB_REGS(regs)->si)
-#define __EB_ARG3(regs) __EB_READ(&__EB_REGS(regs)->dx)
-#define __EB_ARG4(regs) __EB_READ(&__EB_REGS(regs)->r10)
-#define __EB_ARG5(regs) __EB_READ(&__EB_REGS(regs)->r8)
-#define __EB_ARG6(regs) __EB_READ(&__EB_REGS(regs)->r9)
-#define __EB_NR(regs) __EB_READ(&__EB_REGS(regs)->orig_ax)
+#define __EB_ARG1(of) __EB_READ(&__EB_REGS(of)->di)
+#define __EB_ARG2(of) __EB_READ(&__EB_REGS(of)->si)
+#define __EB_ARG3(of) __EB_READ(&__EB_REGS(of)->dx)
+#define __EB_ARG4(of) __EB_READ(&__EB_REGS(of)->r10)
+#define __EB_ARG5(of) __EB_READ(&__EB_REGS(of)->r8)
+#define __EB_ARG6(of) __EB_READ(&__EB_REGS(of)->r9)
+#define __EB_NR(of) __EB_READ(&__EB_REGS(of)->orig_ax)
 #define __EB_FIRST(ctx) (((struct pt_regs *)(ctx))->di)
 #elif defined(bpf_target_arm64)
-#define __EB_ARG1(regs) __EB_READ(&__EB_REGS(regs)->regs[0])
-#define __EB_ARG2(regs) __EB_READ(&__EB_REGS(regs)->regs[1])
-#define __EB_ARG3(regs) __EB_READ(&__EB_REGS(regs)->regs[2])
-#define __EB_ARG4(regs) __EB_READ(&__EB_REGS(regs)->regs[3])
-#define __EB_ARG5(regs) __EB_READ(&__EB_REGS(regs)->regs[4])
-#define __EB_ARG6(regs) __EB_READ(&__EB_REGS(regs)->regs[5])
-#define __EB_NR(regs) (unsigned int)__EB_READ(&__EB_REGS(regs)->syscallno)
+#define __EB_ARG1(of) __EB_READ(&__EB_REGS(of)->orig_x0)
+#define __EB_ARG2(of) __EB_READ(&__EB_REGS(of)->regs[1])
+#define __EB_ARG3(of) __EB_READ(&__EB_REGS(of)->regs[2])
+#define __EB_ARG4(of) __EB_READ(&__EB_REGS(of)->regs[3])
+#define __EB_ARG5(of) __EB_READ(&__EB_REGS(of)->regs[4])
+#define __EB_ARG6(of) __EB_READ(&__EB_REGS(of)->regs[5])
+#define __EB_NR(of) (unsigned int)__EB_READ(&__EB_REGS(of)->syscallno)
 #define __EB_FIRST(ctx) (((struct pt_regs *)(ctx))->regs[0])
 #endif
 """
-"""What adapted programs use. Put before the first line of a text that `adapted` changed."""
+"""What adapted programs use. Put before the first line of a text that `adapted` changed.
+
+On arm64 the result of a call takes the place of its first argument, which stays in orig_x0 (arch/arm64/include/asm/
+syscall_wrapper.h).
+"""
 
 ARGUMENTS_MAX = 6
 """So many arguments are in registers."""

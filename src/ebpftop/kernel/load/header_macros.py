@@ -11,12 +11,17 @@ import os
 import re
 from collections.abc import Collection, Mapping
 
+from ebpftop.kernel.stub_headers import kernel_arch
+
 _PAGE_SHIFT = os.sysconf("SC_PAGE_SIZE").bit_length() - 1
+# Where the kernel has its addresses: with page tables of four levels on x86-64; on arm64 with those of 52 bits, which
+# no kernel exceeds (arch/*/include/asm: page_64_types.h, memory.h). Programs ask whether an address is one of them.
+_PAGE_OFFSETS = {"x86": "__PAGE_OFFSET_BASE_L4", "arm64": "0xfff0000000000000UL"}
 
 _MACROS = r"""
 #define PAGE_SHIFT %(page_shift)d
 #define PAGE_MASK (~((1UL << %(page_shift)d) - 1))
-#define PAGE_OFFSET __PAGE_OFFSET_BASE_L4
+#define PAGE_OFFSET %(page_offset)s
 #define __PAGE_OFFSET_BASE_L4 0xffff888000000000UL
 #define __PAGE_OFFSET_BASE_L5 0xff11000000000000UL
 #define BITS_PER_LONG 64
@@ -230,9 +235,10 @@ _MACROS = r"""
 #define XFS_SUPER_MAGIC 0x58465342
 """
 
+_OF_MACHINE = {"page_shift": _PAGE_SHIFT, "page_offset": _PAGE_OFFSETS.get(kernel_arch(), _PAGE_OFFSETS["x86"])}
+
 MACROS: Mapping[str, str] = {
-    re.split(r"\W", line, maxsplit=3)[2]: line.replace("%(page_shift)d", str(_PAGE_SHIFT))
-    for line in _MACROS.strip().splitlines()
+    re.split(r"\W", line, maxsplit=3)[2]: line for line in (_MACROS % _OF_MACHINE).strip().splitlines()
 }
 """The line that defines a macro, by its name."""
 
