@@ -65,7 +65,7 @@ def _serve(requests: socket.socket, cgroups: limits.MemoryCgroups, jail: Jail, s
         content = read_memory(fds[0])
         os.close(fds[0])
         if len(fds) > 1:
-            _show_code(requests, number, content, fds[1], kernel_names(symbols_fd))
+            _show_code(requests, number, content, fds[1], kernel_names(symbols_fd), 2 * cpu_s)
             os.close(fds[1])
             continue
         try:
@@ -248,7 +248,9 @@ def _answer(requests: socket.socket, number: int, built: Built | ShownCode, map_
 # ---- the code of programs ----
 
 
-def _show_code(requests: socket.socket, number: int, content: bytes, program_fd: int, names: KernelNames) -> None:
+def _show_code(
+    requests: socket.socket, number: int, content: bytes, program_fd: int, names: KernelNames, most_s: int
+) -> None:
     """Answer with the code of a program in words. LLVM does it, so a child that may fail."""
     pid = helpers.fork_worker()
     if pid == 0:
@@ -259,7 +261,7 @@ def _show_code(requests: socket.socket, number: int, content: bytes, program_fd:
             status = 0
         finally:
             os._exit(status)
-    end = _wait(pid, requests, number, 2 * limits.CPU_S)
+    end = _wait(pid, requests, number, most_s)
     if os.waitpid(pid, 0)[1] and end != "gone":
         error = "it took too long" if end == "late" else "the disassembler failed"
         _answer(requests, number, ShownCode(error=error), [])
