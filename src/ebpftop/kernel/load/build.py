@@ -17,11 +17,13 @@ from ebpftop.kernel.errors import BtfError, LoadError
 from ebpftop.kernel.load import maps, programs
 from ebpftop.kernel.load.attach import Place, attach_id
 from ebpftop.kernel.load.built import Built, BuiltProgram, CompileRequest, Received
+from ebpftop.kernel.load.counted_copy import load_counted
 from ebpftop.kernel.load.counters import Counters
 from ebpftop.kernel.load.deadline import LOAD_S, Deadline, Ended
 from ebpftop.kernel.load.generation import Failure, Generation, first_error
 from ebpftop.kernel.load.ladder import Ladder, nowhere
 from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
+from ebpftop.kernel.load.lost_counts import LostCounts
 from ebpftop.kernel.load.maps import OpenMap, Shapes
 from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.load.source import Source
@@ -56,6 +58,7 @@ class Build:
         self.states: list[ProgramState] = []
         self._copies: dict[str, dict[Place, int]] = {}
         self._counters: Counters | None = None
+        self._lost: LostCounts | None = None
 
     @classmethod
     def make(
@@ -106,6 +109,7 @@ class Build:
             fds = {i: self.maps[one.name].fd for i, one in enumerate(self.built.maps)}
             if counting:
                 self._make_counters(fds)
+            self._make_lost_counts()
             for one in self.built.programs:
                 self._late = one.name
                 self._load(one, fds, btf_fd, ladder)
@@ -123,6 +127,12 @@ class Build:
         found = [(one.name, with_map_fds(one.code, fds), lines.get(one.name, ())) for one in self.built.programs]
         with suppress(OSError):
             self._counters = Counters(found, self._source.name)
+
+    def _make_lost_counts(self) -> None:
+        buffers = {name: one.fd for name, one in self.maps.items() if one.is_buffer}
+        if buffers:
+            with suppress(OSError):  # then it is not known what is lost
+                self._lost = LostCounts(buffers)
 
     def function(self, name: str) -> str:
         """Return how the source calls the program *name*."""
@@ -170,20 +180,22 @@ class Build:
     def _with_counters(
         self, program: programs.Program, kind: str, target_id: int, btf_fd: int | None
     ) -> programs.Program:
-        """Load a copy of the last one that counts its lines, to be attached in its place; return what is loaded."""
-        counters, state = self._counters, self.states[-1]
-        if counters is None:
+        """Load a copy of the last one that counts, to be attached in its place; return what is loaded."""
+        state = self.states[-1]
+        found = load_counted(
+            program,
+            state.log,
+            self._counters,
+            self._lost,
+            lambda copy: programs.load(copy, kind, target_id, btf_fd, self._deadline),
+        )
+        reasons = self._counters.reasons if self._counters is not None else {}
+        state = replace(state, counts_reason=reasons.get(state.name))
+        if found is None:
+            self.states[-1] = state
             return program
-        counted = counters.counted(state.name, program.functions, program.lines, state.log)
-        if counted is not None:
-            copy = program._replace(**counted._asdict())
-            found = programs.load(copy, kind, target_id, btf_fd, self._deadline)
-            if isinstance(found, programs.Accepted):
-                self.states[-1] = replace(state, fd=found.fd, plain_fd=state.fd)
-                return copy
-            counters.fail(state.name, f"with counters, {bpf_syscall.refusal(found.code)}")
-        self.states[-1] = replace(state, counts_reason=counters.reasons.get(state.name))
-        return program
+        self.states[-1] = replace(state, fd=found.fd, plain_fd=state.fd)
+        return found.program
 
     def _load_copies(self, program: programs.Program, others: Iterable[Place | None], btf_fd: int | None) -> None:
         """Load a tracing program for its other places too; one that is missing is refused when it is attached there."""
@@ -197,7 +209,9 @@ class Build:
 
     def generation(self) -> Generation:
         """Return it as what is about to run, and owns maps and programs from now on."""
-        return Generation(self.maps, self.shapes, list(self.states), self._copies, counters=self._counters)
+        return Generation(
+            self.maps, self.shapes, list(self.states), self._copies, counters=self._counters, lost=self._lost
+        )
 
     def is_refused_by_verifier(self) -> bool:
         """Return whether one is refused for what it does, which is the same wherever it hangs."""

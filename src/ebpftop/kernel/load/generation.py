@@ -10,6 +10,7 @@ from ebpftop.kernel.load.attach import Link, Place
 from ebpftop.kernel.load.counters import Counters
 from ebpftop.kernel.load.lines import as_named
 from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
+from ebpftop.kernel.load.lost_counts import LostCounts
 from ebpftop.kernel.load.maps import OpenMap, Shapes
 from ebpftop.kernel.load.source import Source
 
@@ -27,6 +28,7 @@ class Generation:
     """Of programs of fentry and its like, which the kernel ties to one function: those for their other places."""
     links: list[Link] = field(default_factory=list)
     counters: Counters | None = None
+    lost: LostCounts | None = None
 
     def named(self, name: str) -> ProgramState | None:
         """Return a program by name."""
@@ -45,6 +47,9 @@ class Generation:
         if self.counters is not None:
             self.counters.close()
             self.counters = None
+        if self.lost is not None:
+            self.lost.close()
+            self.lost = None
         self.links.clear()
         self.programs.clear()
         self.copies.clear()

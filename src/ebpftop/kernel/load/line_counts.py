@@ -7,7 +7,6 @@ once: it costs 5 to 10 ns a block, and more if CPUs count at the same time. So i
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from ebpftop.kernel.load.control_flow import (
     free_registers,
     instructions,
 )
-from ebpftop.kernel.load.object_file import FUNCTION_INFO, LINE_INFO
+from ebpftop.kernel.load.inserting import Counted, inserted
 
 __all__ = ("COUNTER_BYTES", "Counted", "NotCountable", "Plan", "plan")
 
@@ -33,14 +32,6 @@ _PSEUDO_MAP_VALUE = 2
 _LOAD_ADDRESS, _LOAD_ONE, _ADD, _STORE, _LOAD = 0x18, 0xB7, 0xDB, 0x7B, 0x79
 _ORDER = (0, 5, 4, 3, 2, 1, 9, 8, 7, 6)
 """Registers in the order in which they are preferred: those of calls first, which need not be saved by the JIT."""
-
-
-class Counted(NamedTuple):
-    """A program with counters: its instructions, struct bpf_func_info and bpf_line_info, one after the other."""
-
-    code: bytes
-    functions: bytes
-    lines: bytes
 
 
 class BlockLines(NamedTuple):
@@ -72,26 +63,12 @@ class Plan:
         *functions* and *lines* are those of the program without counters. *depth* is how many bytes of the stack it
         uses; None if that is unknown. Raises NotCountable.
         """
-        pieces: list[bytes] = []
-        moved: dict[int, int] = {}  # where an instruction was, and where it or its counter is now
-        jumps: list[tuple[int, Insn]] = []
-        size = 0
         stack = None if depth is None else -depth // 8 * 8
-        for index, block in enumerate(self.blocks):
-            counter = _counter(map_fd, (first + index) * COUNTER_BYTES, self.free[index], stack)
-            moved[block.insns[0].at] = size
-            pieces.append(counter)
-            size += len(counter) // INSN.size
-            for one in block.insns:
-                moved.setdefault(one.at, size)
-                if one.target is not None:
-                    jumps.append((size, one))
-                pieces.append(one.code)
-                size += len(one.code) // INSN.size
-        code = bytearray(b"".join(pieces))
-        for at, one in jumps:
-            _set_target(code, at, one, moved)
-        return Counted(bytes(code), _move(functions, FUNCTION_INFO, moved), _move(lines, LINE_INFO, moved))
+        before = {
+            block.insns[0].at: _counter(map_fd, (first + index) * COUNTER_BYTES, self.free[index], stack)
+            for index, block in enumerate(self.blocks)
+        }
+        return inserted(self.insns, functions, lines, before=before)
 
     def runs(self, values: Sequence[int]) -> dict[int, int]:
         """Return how often each line ran, by the *values* of the counters.
@@ -191,30 +168,6 @@ def _counter(map_fd: int, offset: int, free: Free, stack: int | None) -> bytes:
             *(INSN.pack(_LOAD, register | 10 << 4, place, 0) for register, place in places),
         )
     )
-
-
-def _set_target(code: bytearray, at: int, one: Insn, moved: Mapping[int, int]) -> None:
-    """Let the jump that is now at *at* lead to where its target is now."""
-    assert one.target is not None
-    distance = moved[one.target] - at - 1
-    opcode, registers, offset, immediate = INSN.unpack_from(code, at * INSN.size)
-    if one.is_goto and opcode & 7 == 6:
-        immediate = distance
-    else:
-        offset = distance
-    try:
-        INSN.pack_into(code, at * INSN.size, opcode, registers, offset, immediate)
-    except struct.error:
-        raise NotCountable("a jump would be too far") from None
-
-
-def _move(records: bytes, form: struct.Struct, moved: Mapping[int, int]) -> bytes:
-    """Return records, which begin with the number of an instruction, for where these are now."""
-    found = []
-    for at, *rest in form.iter_unpack(records):
-        if at in moved:
-            found.append(form.pack(moved[at], *rest))
-    return b"".join(found)
 
 
 _Edge = tuple[int, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +37,15 @@ def kernel_features() -> KernelFeatures:
     return KernelFeatures(tracefs.find(), fentry_refusal(function_id(f"{syscall_prefix()}sys_execve")))
 
 
+def _counted_lost(generation: Generation | None) -> dict[str, int]:
+    """Return how often a write to each buffer failed, where its programs count that."""
+    if generation is None or generation.lost is None:
+        return {}
+    with suppress(OSError):
+        return generation.lost.lost()
+    return {}
+
+
 class LoadedFile:
     """One file. It is safe to use from several threads only if its owner locks it."""
 
@@ -59,6 +69,8 @@ class LoadedFile:
         self._buffers = Buffers()
         self._slots = Slots()
         self._now: Generation | None = None
+        self._lost: dict[str, int] = {}
+        """How often a write to each buffer failed before what runs now was loaded."""
         self.generation = 0
         """How often it was loaded without an error."""
         self.loading: Loading | None = None
@@ -171,6 +183,7 @@ class LoadedFile:
         old, self._now = self._now, new
         new.programs[:] = states
         if old is not None:
+            self._note_lost(old)
             old.close(new)
         self._buffers.keep_only(new.maps.values())
         self.generation += 1
@@ -187,8 +200,20 @@ class LoadedFile:
         return self._buffers.read()
 
     def lost(self) -> dict[str, int | None]:
-        """Return how many events did not fit into each buffer; None if the kernel does not count that (of rings)."""
-        return self._buffers.lost()
+        """Return how often a write to each buffer failed, since the file was started; None if that is not counted.
+
+        Its programs count it. Where one of them does not, it is what the kernel says, which of a ring is nothing.
+        """
+        counted = _counted_lost(self._now)
+        return {
+            name: self._lost.get(name, 0) + counted[name] if name in counted else count
+            for name, count in self._buffers.lost().items()
+        }
+
+    def _note_lost(self, old: Generation) -> None:
+        """Keep what programs that are replaced have counted."""
+        for name, count in _counted_lost(old).items():
+            self._lost[name] = self._lost.get(name, 0) + count
 
     def write(self, name: str, key: bytes, value: bytes) -> None:
         """Set a key of a map. Raises OSError, ValueError for a wrong size, KeyError for an unknown map."""
