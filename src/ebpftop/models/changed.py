@@ -8,19 +8,18 @@ from collections.abc import Iterator
 import msgspec
 
 from ebpftop.models.chance import Counted, Timed, deviations, distance, mean_factor, quantile_factor, rate_factor
+from ebpftop.models.changed_loaded import entry_rows, loaded_notes
 from ebpftop.models.changed_notes import notes
-from ebpftop.models.changed_rows import SCHEMA, Changed, Loss, Mark, Row, Span
+from ebpftop.models.changed_rows import MOVED, SCHEMA, Changed, Loss, Mark, Row, Span
 from ebpftop.models.latency import quantile
 from ebpftop.models.span_figures import SpanFigures
 from ebpftop.models.span_items import OF_SEVERAL, Clock, Item, clock_of
-
-MOVED = 1.2
-"""What moved by less than this is the same."""
 
 ROWS_MAX = 2000
 
 _QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 _LEAST_CALLS = 10
+_TIMED = frozenset(("call", "pair", "took"))
 
 
 def compare(a: SpanFigures, b: SpanFigures, names: tuple[str, str] = ("A", "B")) -> Changed:
@@ -28,11 +27,13 @@ def compare(a: SpanFigures, b: SpanFigures, names: tuple[str, str] = ("A", "B"))
     a.name_users(b.users)
     b.name_users(a.users)
     items = sorted(item for item in a.items.all_keys() | b.items.all_keys() if _is_known(a, b, item))
-    counted = [item for item in items if item.kind != "pair"]
-    timed = [item for item in items if item.kind in ("call", "pair") or (_is_of_group(item) and item.of == "calls")]
+    counted = [item for item in items if item.kind not in ("pair", "took")]
+    timed = [item for item in items if item.kind in _TIMED or (_is_of_group(item) and item.of == "calls")]
     z = deviations(len(counted) + len(timed))
     found = [_counted(a, b, item, z) for item in counted]
     found += [row for item in timed for row in _timed(a, b, item, z)]
+    entries, more_entries = entry_rows(a, b)
+    found += entries
     rows = sorted((row for row in found if row.mark != "same" and row.at_least >= MOVED), key=_order)
     few = [row for row in found if row.mark in ("+", "-") and row.at_least < MOVED]
     same = [row for row in found if row.mark == "same"]
@@ -40,7 +41,7 @@ def compare(a: SpanFigures, b: SpanFigures, names: tuple[str, str] = ("A", "B"))
         schema=SCHEMA,
         a=_span(a, names[0]),
         b=_span(b, names[1]),
-        notes=list(notes(a, b)),
+        notes=[*notes(a, b), *loaded_notes(a, b), *more_entries],
         rows=rows[:ROWS_MAX],
         few=sorted(few, key=lambda row: (-row.share, row.what, row.name))[:ROWS_MAX],
         same=sorted(same, key=lambda row: (-abs(math.log(row.factor or 1.0)), -row.share, row.what, row.name))[
@@ -58,6 +59,9 @@ def _is_known(a: SpanFigures, b: SpanFigures, item: Item) -> bool:
     clock = clock_of(item)
     if a.known_s(clock) <= 0 or b.known_s(clock) <= 0:
         return False
+    if item.kind == "field":
+        field = f"{item.of}.{item.name.partition('=')[0]}"
+        return not any(field in figures.loaded.fields.too_many for figures in (a, b))
     if _is_of_group(item) or item.kind not in ("process", "pair"):
         return True
     if item.kind == "process" and a.known_s("groups") > 0 and b.known_s("groups") > 0:
@@ -134,7 +138,7 @@ def _timed(a: SpanFigures, b: SpanFigures, item: Item, z: float) -> Iterator[Row
         after=now,
         factor=now / was,
         at_least=max(1.0, at_least),
-        share=max(_time_share(a, before), _time_share(b, after)),
+        share=1.0 if item.kind == "took" else max(_time_share(a, before), _time_share(b, after)),
         counts=(Counted(before.calls, ()), Counted(after.calls, ())),
         slices=(before.means(), after.means()),
     )
@@ -203,6 +207,8 @@ def text_of(item: Item) -> str:
         return f"{of}{in_abi} by {name}"
     if kind == "entry":
         return f"{of}[{name}]"
+    if kind in ("field", "took"):
+        return f"{of}.{name}"
     if kind == "process":
         return f"{name}: {of or 'calls'}"
     if kind == "user" or (kind == "unit" and of):
@@ -236,5 +242,7 @@ def _span(figures: SpanFigures, name: str) -> Span:
         programs=rate("program", "execs"),
         calls=rate("call", "syscalls"),
         failed_calls=rate("errno", "syscalls"),
+        events=rate("event", "load"),
+        runs=rate("run", "load"),
         lost=[Loss(probe=p, where=w, count=n) for (p, w), n in sorted(figures.lost.items()) if n],
     )

@@ -16,6 +16,8 @@ _LACKS: Mapping[Clock, str] = {
     "groups": "calls of all programs and units",
     "load": "maps, events and runs of a program of your own",
 }
+_SELDOM = frozenset(("cgroups", "load"))
+"""Probes that are off unless they are asked for: who did not, does not miss them."""
 
 
 def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
@@ -29,6 +31,9 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
         yield f"A is of {_of(one.filter)}, B of {_of(other.filter)}"
     if one.abi != other.abi:
         yield f"A is of {one.abi or '?'}, B of {other.abi or '?'}"
+    is_of_file = a.known_s("load") > 0 and b.known_s("load") > 0
+    if is_of_file and (absent := sorted({_probe(clock) for clock in _LACKS if _is_absent(a, b, clock)} - _SELDOM)):
+        yield f"{', '.join(absent)} are not compared: neither of the two has them"
     for clock, lacks in _LACKS.items():
         for name, figures, beside in (("A", a, b), ("B", b, a)):
             known_s = figures.known_s(clock)
@@ -37,7 +42,8 @@ def notes(a: SpanFigures, b: SpanFigures) -> Iterator[str]:
             elif known_s > 0 and figures.duration_s - known_s > max(10.0, 0.1 * figures.duration_s):
                 yield f"{lacks} of {name}: {known_s:.0f} s of {figures.duration_s:.0f} s are known"
         # Who did not ask for it does not miss it.
-        if clock not in ("groups", "load") and a.known_s(clock) <= 0 and b.known_s(clock) <= 0:
+        is_asked = clock not in ("groups", "load") and not (is_of_file and _is_absent(a, b, clock))
+        if is_asked and a.known_s(clock) <= 0 and b.known_s(clock) <= 0:
             yield f"{lacks} are not compared: {_why(a, clock)} in A, {_why(b, clock)} in B"
     for name, figures in (("A", a), ("B", b)):
         lost = ", ".join(
@@ -58,8 +64,17 @@ def _of(filter: Sequence[str]) -> str:
     return shlex.join(filter) or "everything"
 
 
+def _probe(clock: Clock) -> str:
+    return {"callers": "syscalls", "groups": "cgroups"}.get(clock, clock)
+
+
+def _is_absent(a: SpanFigures, b: SpanFigures, clock: Clock) -> bool:
+    """Whether neither recording has the probe: who records a file of their own asks for no other."""
+    return a.state(_probe(clock)) is None and b.state(_probe(clock)) is None
+
+
 def _why(figures: SpanFigures, clock: Clock) -> str:
-    probe = {"callers": "syscalls", "groups": "cgroups"}.get(clock, clock)
+    probe = _probe(clock)
     state = figures.state(probe)
     if state is None:
         return f"{probe} not recorded"

@@ -11,12 +11,15 @@ import msgspec
 
 SCHEMA = 1
 
+MOVED = 1.2
+"""What moved by less than this is the same."""
+
 Mark: TypeAlias = Literal["+", "-", "up", "down", "same"]
 
 
 class Row(msgspec.Struct, kw_only=True, frozen=True):
     """A figure in both spans. `what` it is: of `program`, `failed`, .. `before` and `after` are per second, of `p50`,
-    `p90`, `p99` and `mean` ns; null if it was not there, or is not known.
+    `p90`, `p99` and `mean` ns, of `value` the number itself; null if it was not there, or is not known.
 
     `factor`: how many times more it is after, less than 1 if less; null if it appeared or vanished. `at_least`: how
     many times it moved at least, up or down, whatever chance did. `share`: of all of its kind,
@@ -59,7 +62,8 @@ class Loss(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Span(msgspec.Struct, kw_only=True, frozen=True):
-    """One of the two spans: `begin` and `end` in Unix seconds; totals per second, null if not known."""
+    """One of the two spans: `begin` and `end` in Unix seconds; totals per second, null if not known. `events` and
+    `runs` are those of a program of one's own."""
 
     name: str
     host: str
@@ -71,6 +75,8 @@ class Span(msgspec.Struct, kw_only=True, frozen=True):
     calls: float | None
     failed_calls: float | None
     lost: list[Loss]
+    events: float | None = None
+    runs: float | None = None
 
 
 class Changed(msgspec.Struct, kw_only=True, frozen=True):

@@ -9,8 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from ebpftop.core import format
 from ebpftop.core.clock import day, whole_text
-from ebpftop.models.changed import MOVED
-from ebpftop.models.changed_rows import Changed, Row, Span
+from ebpftop.models.changed_rows import MOVED, Changed, Row, Span
 
 MARKS = {"+": "+", "-": "-", "up": "↑", "down": "↓", "same": "="}
 
@@ -23,6 +22,8 @@ _BAR_FULL = 1024.0
 
 _TIMES = ("p50", "p90", "p99", "mean")
 _LEAST_NAME = 12
+_WHOLE = 100_000
+"""Values below it are written as they are."""
 
 
 def is_time(row: Row) -> bool:
@@ -31,9 +32,12 @@ def is_time(row: Row) -> bool:
 
 
 def figure_text(row: Row, value: float | None) -> str:
-    """Return a figure of a row in at most seven characters: 2.3ms, 0.4/s, 3.1/m; nothing is a dot."""
+    """Return a figure of a row in at most seven characters: 2.3ms, 0.4/s, 3.1/m, of a value 12k; nothing is a dot."""
     if value is None:
         return "·"
+    if row.what == "value":
+        sign, value = ("-", -value) if value < 0 else ("", value)
+        return sign + (f"{value:.0f}" if value.is_integer() and value < _WHOLE else format.brief(value))
     return format.nanoseconds(value) if is_time(row) else rate_text(value)
 
 
@@ -107,6 +111,8 @@ def _totals(changed: Changed) -> str:
             ("programs", changed.a.programs, changed.b.programs),
             ("calls", changed.a.calls, changed.b.calls),
             ("failed calls", changed.a.failed_calls, changed.b.failed_calls),
+            ("events", changed.a.events, changed.b.events),
+            ("runs", changed.a.runs, changed.b.runs),
         )
         if before is not None or after is not None
     ]

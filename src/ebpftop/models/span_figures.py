@@ -77,7 +77,7 @@ class SpanFigures:
         self._cgroups: SpanTable[CgroupRow] = SpanTable(
             self.slices, attrgetter("hierarchy", "id"), attrgetter("calls"), self._add_cgroup
         )
-        self._loaded = SpanLoaded(self.slices, self.items)
+        self.loaded = SpanLoaded(self.slices, self.items, self._histograms, self._total_ns)
         self._totals: dict[tuple[str, str], float] | None = None
         self._begun = False
         self._last = -math.inf
@@ -122,7 +122,7 @@ class SpanFigures:
         tables: tuple[SpanTable[Any], ...] = (self._users, self._calls, self._comms, self._cgroups, *self._of_callers)
         for table in tables:
             table.close()
-        self._loaded.close()
+        self.loaded.close()
         if self._begun:
             self._know_events()
 
@@ -287,14 +287,14 @@ class SpanFigures:
 
     def _read_loaded(self, record: ProgramRuns | MapReading | BpfEvent | Loaded) -> None:
         if isinstance(record, Loaded):
-            self._loaded.note(record)
+            self.loaded.note(record, in_span=self._in_span(record))
         elif isinstance(record, BpfEvent):
             if self._in_span(record):
-                self._loaded.event(record)
+                self.loaded.event(record)
         elif isinstance(record, ProgramRuns):  # it comes before the maps of the same moment
-            self._loaded.read_runs(record, is_first=not self._tick("load", record.time))
+            self.loaded.read_runs(record, is_first=not self._tick("load", record.time))
         else:
-            self._loaded.read_map(record, in_span=self._in_span(record))
+            self.loaded.read_map(record, in_span=self._in_span(record))
 
     def _abi(self, abi: str) -> str:
         return "" if abi == self.header.abi else abi

@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "program", "failed", "exit", "unit", "user", "call", "errno", "process", "pair", "event", "entry", "run"
+    "program",
+    "failed",
+    "exit",
+    "unit",
+    "user",
+    "call",
+    "errno",
+    "process",
+    "pair",
+    "event",
+    "field",
+    "took",
+    "entry",
+    "run",
 ]
 Clock: TypeAlias = Literal["execs", "users", "syscalls", "callers", "groups", "load"]
 
@@ -19,8 +32,8 @@ class Item(NamedTuple):
     of: str = ""
     """Of `failed` the errno, of `exit` how, of `user` what, of `errno` and `pair` the call.
 
-    Of `entry`, whose name is its key, the map. Of `process` and `unit` what, if it is counted for all of them, and not
-    for the busiest, or at their execs.
+    Of `entry`, whose name is its key, the map; of `field` and `took`, a field of its events, the buffer. Of `process`
+    and `unit` what, if it is counted for all of them, and not for the busiest, or at their execs.
     """
     abi: str = ""
     """Of a call that is not one of the native ABI."""
@@ -36,6 +49,8 @@ _CLOCK_OF: Mapping[Kind, Clock] = {
     "process": "callers",
     "pair": "callers",
     "event": "load",
+    "field": "load",
+    "took": "load",
     "entry": "load",
     "run": "load",
 }
@@ -57,7 +72,7 @@ CLOCKS_OF: Mapping[str, tuple[Clock, ...]] = {
 """What each probe counts."""
 
 
-OF_SEVERAL = frozenset(("user", "process", "unit", "entry"))
+OF_SEVERAL = frozenset(("user", "process", "unit", "entry", "field"))
 """Kinds of which several things are counted, which `Item.of` names: a share is that of one of them."""
 
 

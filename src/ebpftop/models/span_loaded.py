@@ -8,14 +8,18 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ebpftop.core.load_records import BpfEvent, Field, Loaded, MapReading, MapRow, ProgramRun, ProgramRuns, Value
-from ebpftop.models.slices import Slices, Sums
+from ebpftop.models.slices import Histograms, Slices, Sums
+from ebpftop.models.span_fields import SpanFields
+from ebpftop.models.span_held import SpanHeld
 from ebpftop.models.span_items import Item
 from ebpftop.models.span_tables import SpanTable
 
 _COUNTS = frozenset(("", "bytes", "ns"))
 """What a number means that is added up."""
 _NUMBERS = frozenset(("int", "uint"))
+_BUFFERS = frozenset(("ringbuf", "perf_event_array"))
 _TABLES_MAX = 256
+_STATES_MAX = 64
 # More than any counter has that was not there in the reading before: that is a time, as many programs keep of each
 # call that has not returned.
 _NO_COUNTER = 10**10
@@ -33,9 +37,14 @@ class _Total(NamedTuple):
 class SpanLoaded:
     """Adds up what the records of a loaded file say."""
 
-    def __init__(self, slices: Slices, items: Sums[Item]) -> None:
+    def __init__(self, slices: Slices, items: Sums[Item], histograms: Histograms[Item], total_ns: Sums[Item]) -> None:
         self._slices = slices
         self._items = items
+        self.fields = SpanFields(slices, items, histograms, total_ns)
+        self.held = SpanHeld()
+        self.states: list[Loaded] = []
+        """What became of the file: what held when the span began, then each time that it was loaded, or could not be;
+        of many the first and the last ones."""
         self._members: dict[str, frozenset[str]] = {}
         """The members of a map's values that are counters; the whole is ``""``."""
         self._tables: dict[str, SpanTable[_Total]] = {}
@@ -43,15 +52,29 @@ class SpanLoaded:
         """Maps whose numbers are no counters."""
         self._runs: SpanTable[ProgramRun] = SpanTable(slices, attrgetter("program"), attrgetter("runs"), self._add_run)
 
-    def note(self, loaded: Loaded) -> None:
-        """Learn what the maps of the file hold."""
+    def note(self, loaded: Loaded, *, in_span: bool) -> None:
+        """Learn what the maps and buffers of the file hold."""
         for one in loaded.maps:
             if one.value is not None:
                 self._members[one.name] = frozenset(_counters(one.value))
+                if one.type in _BUFFERS:
+                    self.fields.note(one.name, one.value)
+        if loaded.state in ("on", "failed"):
+            if not in_span:
+                self.states.clear()
+            elif len(self.states) == _STATES_MAX:
+                self.states.pop()
+            self.states.append(loaded)
+
+    @property
+    def running(self) -> Loaded | None:
+        """What ran last; None if nothing did."""
+        return next((one for one in reversed(self.states) if one.generation), None)
 
     def event(self, event: BpfEvent) -> None:
         """Count an event of the span."""
         self._items.add(Item("event", event.map), self._slices.at(event.time), 1)
+        self.fields.add(event)
 
     def read_runs(self, record: ProgramRuns, *, is_first: bool) -> None:
         """Read the run counts; *is_first*: what they have is not of the span."""
@@ -62,6 +85,7 @@ class SpanLoaded:
 
     def read_map(self, record: MapReading, *, in_span: bool) -> None:
         """Read the entries of a map."""
+        self.held.read(record, in_span=in_span)
         known = self._members.get(record.map, frozenset(("",)))
         rows = [total for row in record.rows for total in _totals(row, known)]
         table = self._tables.get(record.map)
@@ -82,6 +106,7 @@ class SpanLoaded:
     def close(self) -> None:
         """Add up what is open."""
         self._runs.close()
+        self.fields.close()
         for table in self._tables.values():
             table.close()
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 
 from ebpftop.core.format import bars, brief, nanoseconds
-from ebpftop.models.changed import MOVED
-from ebpftop.models.changed_rows import Row
+from ebpftop.models.changed_rows import MOVED, Row
 from ebpftop.models.changed_text import MARKS, bar_share, figure_text, is_time, rate_text, times_text
 from ebpftop.ui.panes.figure_columns import share_column
 from ebpftop.ui.widgets.columns import Cell, Column, Span, clip

@@ -270,6 +270,8 @@ class ChangedScreen(LiveScreen):
         subject = subject_of(row)
         if row.what == "user":
             self._main.going.go("user", subject)
+        elif row.call is None and row.program is None and row.unit is None:
+            self.app.notify("B opens the workbench, which has the maps and events of your program")
         elif row.call is None and self.compared is not None:
             span = self.compared.a if row.mark == "-" else self.compared.b
             self._main.finding.programs(query_of(row), Box(*span))
