@@ -73,6 +73,7 @@ def test_delivered_and_lost_are_what_was_written_also_over_reloads(file: File) -
         file.file.counting = counting
         loading = file.load(text + "// saved again\n" * round)
         assert loading.ok, (loading.error, loading.output, [one.log for one in loading.programs])
+        file.file.release_plain()
         call(file)
         delivered.update(event.map for event in file.file.events())
         assert {name: delivered[name] + (lost or 0) for name, lost in file.file.lost().items()} == dict.fromkeys(

@@ -126,6 +126,9 @@ class FakeFile:
         self.counting = on
         return self.load()
 
+    def release_plain(self) -> None:
+        pass
+
     def line_counts(self) -> dict[int, int]:
         return {3: 7, 1: 2}
 

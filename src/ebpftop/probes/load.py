@@ -201,6 +201,7 @@ class LoadProbe(KernelProbe):
         if tried.ok:
             names = {one.id: name for name, one in file.maps.items()}
             self._news += codes(now, tried, file.path.name, names, self.context.root)
+            file.release_plain()
 
     def _open(self, file: LoadedFile) -> None:
         """Note the maps of what was just loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -209,6 +210,16 @@ class LoadedFile:
             name: self._lost.get(name, 0) + counted[name] if name in counted else count
             for name, count in self._buffers.lost().items()
         }
+
+    def release_plain(self) -> None:
+        """Remove the programs that do not count and whose copies run, once their code was read."""
+        if self._now is None or self.good is None:
+            return
+        for one in self._now.programs:
+            if one.plain_fd is not None:
+                os.close(one.plain_fd)
+        self._now.programs[:] = [replace(one, plain_fd=None) for one in self._now.programs]
+        self.good = replace(self.good, programs=tuple(self._now.programs))
 
     def _note_lost(self, old: Generation) -> None:
         """Keep what programs that are replaced have counted."""
