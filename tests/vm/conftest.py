@@ -39,6 +39,7 @@ GUEST_TESTS = (
     # Plugins that they do not use, and that import half of Textual.
     *("-p", "no:textual-snapshot", "-p", "no:syrupy", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"),
 )
+MATRIX = f"PYTHONPATH=tests:$PYTHONPATH {shlex.quote(sys.executable)} -m vm.matrix"
 # Marked: what depends on the kernel more than on us. What is heavy takes minutes under emulation.
 MARKED = "guest and not heavy"
 # What takes long there, and was so far the same in between as on the oldest and the newest kernel.
@@ -106,6 +107,7 @@ def futures(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Iterato
     tests: dict[str, Future[InnerTests]] = {}
     for name in _asked_for(request.config):
         _folder(name, guest.PROGRAMS).chmod(0o700)
+        _folder(name, guest.OUTSIDE)
     # Two guests: whatever one does cannot disturb the other, and a single kernel keeps both processors busy. Of several
     # kernels all matrices come first: the tests find their programs kept, and the shorter guests end together.
     for name in _asked_for(request.config):
@@ -177,7 +179,7 @@ def _run_matrix(name: str) -> Ran:
     if name == arm64.KERNEL.name:
         finished = arm64.run_matrix(tree, result, timeout_s=_left_s())
     else:
-        command = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix {shlex.quote(str(result))} --no-check"
+        command = f"{MATRIX} {shlex.quote(str(result))} --no-check"
         finished = guest.run(tree, command, out, timeout_s=_left_s())
     (out / "console").write_text(finished.console)
     matrix = load(result) if result.exists() and result.stat().st_size else None
@@ -190,7 +192,9 @@ def _run_tests(name: str, marked: str) -> InnerTests:
     tests = (sys.executable, "-m", "pytest", "--timeout=300", "-v", "--durations=20", "-m", marked, *GUEST_TESTS)
     # `check` is run here because the matrix takes longer than the tests.
     check = out / "check.json"
-    checking = f"PYTHONPATH=tests {shlex.quote(sys.executable)} -m vm.matrix --check {shlex.quote(str(check))}"
+    checking = (
+        f"PYTHONPATH=tests:$PYTHONPATH {shlex.quote(sys.executable)} -m vm.matrix --check {shlex.quote(str(check))}"
+    )
     variables = f"{ASKED_FOR}=1 {CHECKED}={shlex.quote(str(check))}"
     command = f"{checking}; {variables} {shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
     finished = guest.run(tree, command, out, timeout_s=_left_s())

@@ -15,6 +15,7 @@ from pathlib import Path
 from ebpftop.kernel.procfs_tree import descendants
 
 from .kernels import KernelTree
+from .outside import compiling
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WRAPPERS = Path(__file__).resolve().parent / "virtiofsd.d"
@@ -24,6 +25,9 @@ MEMORY = "3G"
 PROCESSOR = "max,la57=off,smap=off,smep=off,umip=off,pku=off,erms=off"
 CPUS = 2
 PROGRAMS = "programs"
+# What a guest asks for to be compiled, and the answers.
+OUTSIDE = "outside"
+GUEST_SITE = CHECKOUT / "tests/vm/guest_site"
 # virtme-ng's own statuses: the guest panicked or powered off before the command ended, and (here) the time ran out.
 NO_STATUS = 255
 # Bounds of processor time, which a guest uses up that hangs with its processors spinning, and one that is only held up
@@ -57,11 +61,14 @@ def run(tree: KernelTree, command: str, out: Path, *, timeout_s: float) -> Finis
     one before said stays in *out*.
     """
     begin = time.monotonic()
-    for _ in range(BOOTS_MAX):
-        finished = _boot(tree, command, out, begin + timeout_s - time.monotonic(), begin)
-        if finished.status != NO_STATUS:
-            break
-        (out / "console.before").write_text(finished.console)
+    outside = out.parent / OUTSIDE
+    outside.mkdir(exist_ok=True)
+    with compiling(outside, tree.release):
+        for _ in range(BOOTS_MAX):
+            finished = _boot(tree, command, out, begin + timeout_s - time.monotonic(), begin)
+            if finished.status != NO_STATUS:
+                break
+            (out / "console.before").write_text(finished.console)
     return finished
 
 
@@ -73,6 +80,7 @@ def _boot(tree: KernelTree, command: str, out: Path, timeout_s: float, begin: fl
         f"touch {shlex.quote(str(booted))}\n"
         f"(while sleep {BEAT_S}; do echo >>{shlex.quote(str(booted))}; done) >/dev/null 2>&1 </dev/null &\n"
         f"export EBPFTOP_END_S={END_S} EBPFTOP_CACHE={shlex.quote(str(out.parent / PROGRAMS))}\n"
+        f"export EBPFTOP_OUTSIDE={shlex.quote(str(out.parent / OUTSIDE))} PYTHONPATH={shlex.quote(str(GUEST_SITE))}\n"
         f"{command}\n"
     )
     vng = (
