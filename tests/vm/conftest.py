@@ -26,7 +26,7 @@ from .results import Checked, CheckReport, Result, load
 # Beside each other on two cores; more only wait for each other.
 AT_ONCE = 2
 # Other tests go first: script/test.
-GUEST_TIMEOUT_S = 1500.0
+GUEST_TIMEOUT_S = 2400.0
 # All guests together: CI ends what takes longer, and then nobody hears what was slow.
 ALL_TIMEOUT_S = 3900.0
 # A kernel is fetched once for its two guests.

@@ -13,7 +13,7 @@ from .expected import expected_fault
 from .faults import FOLLOWERS, LADDERS, NOT_ATTACHED
 from .results import Checked, CheckReport, Result, ladder_and_option
 
-pytestmark = pytest.mark.timeout(3000)
+pytestmark = pytest.mark.timeout(4100)
 
 HAVE_ENTRY_FUNCTION = ("6.1", "6.12")
 """Kernels whose x64_sys_call can be traced."""
