@@ -136,6 +136,12 @@ TYPO = Diagnostic(
     log=("hello.c:8:15: error: use of undeclared identifier",),
 )
 
+NOWHERE = Diagnostic(
+    stage="clang",
+    message="it was not compiled within 5 s of CPU time",
+    suggestion="see macros and unrolled loops (#pragma unroll), which multiply code, and large arrays",
+)
+
 CODE = Code(
     time=START + 2,
     program="hello",
@@ -230,6 +236,20 @@ def counter(last: int = 60, *, with_lines: bool = False) -> list[Batch]:
             for at in range(3, last + 1)
         ),
     ]
+
+
+def failing_as_a_whole() -> list[Batch]:
+    """A long file that is not compiled, for a reason that is about no line, and includes what does not exist."""
+    missing = Diagnostic(
+        stage="source",
+        severity="warning",
+        line=2,
+        message="there is no own.h beside counter.c: it counts as empty",
+        suggestion="it is read as soon as it is there; headers of the kernel are not needed",
+    )
+    source = (*COUNTER, *(f"// line {at}" for at in range(60)))
+    tried = replace(FAILED, source=source, diagnostics=(NOWHERE, missing))
+    return [*counter(49), batch("load", 50, tried), *(one for one in counter(60) if one.time > START + 50)]
 
 
 def failing() -> list[Batch]:

@@ -84,6 +84,11 @@ def test_what_the_verifier_says_stands_below_its_line(looks_the_same: Look, size
     assert looks_the_same(with_load(scene.failing()), size, before=typing())
 
 
+@pytest.mark.parametrize("size", [(60, 15), (120, 35)], ids=lambda size: "x".join(map(str, size)))
+def test_what_is_about_no_line_stays_in_view(looks_the_same: Look, size: tuple[int, int]) -> None:
+    assert looks_the_same(with_load(scene.failing_as_a_whole()), size, before=typing("G"))
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)], ids=lambda size: "x".join(map(str, size)))
 def test_a_buffer(looks_the_same: Look, size: tuple[int, int]) -> None:
     assert looks_the_same(with_load(scene.buffer()), size, before=typing("shift+tab", "k"))
@@ -394,16 +399,45 @@ def test_tabs_of_a_source_take_half_the_room() -> None:
     assert rows_of(replace(scene.LOADED, source=(*lines, "  x")), 80)[2].text == lines[2]
 
 
+def test_a_caret_stands_under_its_place_behind_wide_characters_and_tabs() -> None:
+    from msgspec.structs import replace
+    from rich.cells import cell_len
+
+    from ebpftop.models.load_source import rows_of
+
+    line = '    send("日本語 \\u200b é", nothing);'
+    for source in (line, " " * 4 + line):
+        wrong = replace(scene.TYPO, line=1, column=source.index("nothing") + 1)
+        tried = replace(scene.FAILED, source=(source,), diagnostics=(wrong,))
+        shown, said = (row.text for row in rows_of(tried, 120, cell_len)[:2])
+        assert cell_len(said[: said.index("^")]) == cell_len(shown[: shown.index("nothing")])
+        assert said.count("^") == len("nothing")
+
+
+async def test_what_is_about_no_line_goes_when_it_is_mended() -> None:
+    whole = scene.failing_as_a_whole()
+    source = with_load(whole[:51])
+    async with working(source) as (pilot, app):
+        await seen(pilot, "not compiled within 5 s")
+        assert "✗ it was" in shown(app)
+        assert "there is no own.h" in shown(app), "beside its line"
+        await pilot.press("e", "e")
+        assert screen(app).source.line_at_cursor() == 2
+        source.give(batch("load", 51, scene.LOADED))
+        await until(pilot, lambda: "not compiled" not in shown(app))
+        assert not screen(app).source_pane.whole.display
+
+
 KEYS = (
     *("j", "k", "g", "G", "pagedown", "pageup", "left", "right", "up", "down", "home", "end"),
     *("tab", "shift+tab", "tab", "m", "v", "V", "e", "w", "r", "less_than_sign", "greater_than_sign", "F"),
     *("enter", "escape", "escape", "slash", "1", "a", "colon", "c", "y", "E", "question_mark", "A", "delete", "R"),
     *("space", "comma", "full_stop", "left_square_bracket", "right_square_bracket", "l", "B", "n", "N", "C", "o"),
 )
-SCENES = (scene.counter, scene.failing, scene.buffer, scene.tail)
+SCENES = (scene.counter, scene.failing, scene.buffer, scene.tail, scene.failing_as_a_whole)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(5))
 async def test_random_keys_sizes_and_files_do_no_harm(seed: int) -> None:
     chance = random.Random(seed)
     source = Remembered([*minute(), *SCENES[seed]()], scene.PROBES)
@@ -413,7 +447,7 @@ async def test_random_keys_sizes_and_files_do_no_harm(seed: int) -> None:
             if step % 17 == 0:
                 await pilot.resize_terminal(*chance.choice(((120, 35), (80, 24), (60, 15), (40, 8), (200, 50))))
             if step % 29 == 0:
-                source.give(*(one for one in SCENES[chance.randrange(4)]() if one.records))
+                source.give(*(one for one in SCENES[chance.randrange(5)]() if one.records))
         await pilot.resize_terminal(120, 35)
         for _ in range(12):
             await pilot.press("escape")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
@@ -45,7 +45,8 @@ HELPER = re.compile(r"bpf_\w+|PT_REGS_\w+|TP_DATA_LOC_\w+|BPF_\w+")
 class SourceRow:
     """A row: a line of the source (part 0), or a line of what is said about it (part 1 and on).
 
-    `number` is 0 for what is about no line. `diagnostic`: which of them it belongs to, counted from 0.
+    `number` is 0 for what is about no line: that stands above the source. `diagnostic`: which of them it belongs to,
+    counted from 0.
     """
 
     number: int
@@ -62,12 +63,40 @@ class SourceRow:
         return "".join(text for text, _ in self.pieces)
 
 
-def rows_of(loaded: Loaded, width: int) -> list[SourceRow]:
-    """Return the rows of the source that was tried last, with all diagnostics, in *width* cells."""
-    return list(_rows(loaded, max(_NARROWEST, width)))
+def rows_of(loaded: Loaded, width: int, cells: Callable[[str], int] = len) -> list[SourceRow]:
+    """Return the rows of the source that was tried last, with what is said of its lines, in *width* cells.
+
+    *cells* returns how many of them a text takes.
+    """
+    return list(_rows(loaded, _Page(max(_NARROWEST, width), cells)))
 
 
-def _rows(loaded: Loaded, width: int) -> Iterator[SourceRow]:
+def whole_rows_of(loaded: Loaded, width: int, cells: Callable[[str], int] = len) -> list[SourceRow]:
+    """Return the rows of what is about no line of it."""
+    page, count = _Page(max(_NARROWEST, width), cells), len(loaded.source)
+    said = [(at, one) for at, one in enumerate(loaded.diagnostics) if not _line_of(one, count)]
+    return [row for at, one in said for row in _said(one, at, 0, "", page, 1)]
+
+
+def _line_of(one: Diagnostic, count: int) -> int:
+    """Return the line that a message is about, of so many; 0 if it is about none."""
+    return one.line if one.line is not None and 1 <= one.line <= count else 0
+
+
+class _Page(NamedTuple):
+    """How many cells there are, and how many a text takes."""
+
+    width: int
+    cells: Callable[[str], int]
+
+    def wrap(self, text: str, width: int) -> list[str]:
+        """Return *text* in lines of at most *width* cells, or nearly: where a line has many wide characters, more."""
+        taken = self.cells(text)
+        characters = width if taken <= len(text) else max(1, width * len(text) // taken)
+        return textwrap.wrap(text, max(_NARROWEST // 2, characters), break_on_hyphens=False)
+
+
+def _rows(loaded: Loaded, page: _Page) -> Iterator[SourceRow]:
     lines = list(loaded.source)
     if halved := _has_tabs(lines):
         lines = [_halved(line) for line in lines]
@@ -75,10 +104,9 @@ def _rows(loaded: Loaded, width: int) -> Iterator[SourceRow]:
         lines.pop()
     beside: dict[int, list[tuple[int, Diagnostic]]] = {}
     for at, one in enumerate(loaded.diagnostics):
-        number = one.line if one.line is not None and 1 <= one.line <= len(lines) else 0
+        # A line that is empty, at the end, is not shown.
+        number = min(_line_of(one, len(loaded.source)), len(lines))
         beside.setdefault(number, []).append((at, one))
-    for at, one in beside.get(0, ()):
-        yield from _said(one, at, 0, "", width, 1)
     names = frozenset(one.name for one in loaded.maps)
     in_comment = False
     for number, line in enumerate(lines, 1):
@@ -89,7 +117,7 @@ def _rows(loaded: Loaded, width: int) -> Iterator[SourceRow]:
         part = 1
         for at, one in about:
             moved = _moved(one, loaded.source[number - 1], line) if halved else one
-            for row in _said(moved, at, number, line, width, part):
+            for row in _said(moved, at, number, line, page, part):
                 yield row
                 part += 1
 
@@ -113,7 +141,7 @@ def _moved(one: Diagnostic, line: str, shown: str) -> Diagnostic:
     return replace(one, column=max(1, one.column - (len(line) - len(shown))))
 
 
-def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: int) -> Iterator[SourceRow]:
+def _said(one: Diagnostic, at: int, number: int, line: str, page: _Page, part: int) -> Iterator[SourceRow]:
     """Yield what is said about a line: the message below the place, and what it means."""
 
     def row(*pieces: Piece) -> SourceRow:
@@ -121,14 +149,14 @@ def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: in
         part += 1
         return SourceRow(number, part - 1, pieces, at)
 
-    indent, carets = _carets(one, line)
-    message = one.message
+    indent, carets = _carets(one, line, page.cells)
+    message, width = one.message, page.width
     look: Look = "bad" if one.severity == "error" else "warn"
-    wrapped = textwrap.wrap(message, max(_NARROWEST, width - indent - carets - 1), break_on_hyphens=False) or [""]
-    if indent + carets + 1 + max(map(len, wrapped)) > width:
+    wrapped = page.wrap(message, max(_NARROWEST, width - indent - carets - 1)) or [""]
+    if indent + carets + 1 + max(map(page.cells, wrapped)) > width:
         yield row((" " * indent + "^" * carets, look))
         indent = carets = 0
-        wrapped = textwrap.wrap(message, width, break_on_hyphens=False) or [""]
+        wrapped = page.wrap(message, width) or [""]
     yield row((" " * indent + "^" * carets + (" " if carets else "") + wrapped[0], look))
     for text in wrapped[1:]:
         yield row((" " * (indent + carets + bool(carets)) + text, look))
@@ -141,19 +169,19 @@ def _said(one: Diagnostic, at: int, number: int, line: str, width: int, part: in
     ]
     for label, texts, text_look in labelled:
         text = "  ".join(each for each in texts if each)
-        for place, piece in enumerate(textwrap.wrap(text, max(_NARROWEST, width - LABEL), break_on_hyphens=False)):
+        for place, piece in enumerate(page.wrap(text, max(_NARROWEST, width - LABEL))):
             yield row((f"{label if not place else '':<{LABEL}}", "label"), (piece, text_look))
 
 
-def _carets(one: Diagnostic, line: str) -> tuple[int, int]:
+def _carets(one: Diagnostic, line: str, cells: Callable[[str], int]) -> tuple[int, int]:
     """Return the cells in front of the place that a message is about, and of the place itself."""
     if not line.strip():
         return 0, 0
     if one.column is None or one.column < 1:
         indent = len(line) - len(line.lstrip())
-        return indent, min(_CARETS_MAX, max(1, len(line.strip())))
+        return indent, min(_CARETS_MAX, max(1, cells(line.strip())))
     word = re.match(r"\w+|\S", line[one.column - 1 :])
-    return min(one.column - 1, len(line)), min(_CARETS_MAX, len(word[0]) if word else 1)
+    return cells(line[: one.column - 1]), min(_CARETS_MAX, cells(word[0]) if word else 1)
 
 
 def tokens(line: str, maps: frozenset[str], in_comment: bool = False) -> tuple[tuple[Piece, ...], bool]:

@@ -19,7 +19,9 @@ _INDENT = 2
 class BenchNotes(SpanLine):
     """A few lines of spans, each cut if it is too long."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"note--dim", "note--strong", "note--warn", "note--bad", "note--accent"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *("note--dim", "note--strong", "note--good", "note--warn", "note--bad", "note--accent")
+    }
     prefix = "note"
 
     def __init__(self, *, id: str | None = None) -> None:

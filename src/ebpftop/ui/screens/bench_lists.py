@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -14,7 +15,7 @@ from ebpftop.models.load import LoadModel
 from ebpftop.models.load_code import CodeRow, code_rows
 from ebpftop.models.load_explained import about_map, explained
 from ebpftop.models.load_maps import MapTable
-from ebpftop.models.load_source import SourceRow, function_lines, rows_of
+from ebpftop.models.load_source import SourceRow, function_lines, rows_of, whole_rows_of
 from ebpftop.models.load_writes import can, nothing_yet
 from ebpftop.ui.panes.bench_pane import BenchPane
 from ebpftop.ui.panes.lesson_panel import LessonPanel
@@ -23,6 +24,7 @@ from ebpftop.ui.panes.load_maps import MapLines
 from ebpftop.ui.panes.load_notes import BenchNotes, flowing
 from ebpftop.ui.panes.load_output import PRINTED_NAME, OutputLines
 from ebpftop.ui.panes.load_source import SourceLines
+from ebpftop.ui.panes.load_source_pane import SourcePane
 from ebpftop.ui.screens import feed_screen
 from ebpftop.ui.screens.bench_panes import BenchScreen, BenchTabs
 from ebpftop.ui.screens.probe_feed import ProbeFeed
@@ -105,12 +107,13 @@ class BenchLists(BenchScreen):
 
     def contents(self) -> ComposeResult:
         self.source = SourceLines(self._rate_of, id="load-source")
+        self.source_pane = SourcePane(self.source, id="bench-source")
         self.code = CodeLines(id="load-code")
         self.maps = self.table = MapLines(id="load-maps")
         self.second = MapLines(id="load-second")
         self.output = OutputLines(id="load-output")
         self.panes = (
-            BenchPane("Source", self.source, id="bench-source"),
+            self.source_pane,
             BenchPane("Bytecode", self.code, id="bench-code"),
             BenchPane("Maps", self.maps, id="bench-maps"),
             BenchPane("Map", self.second, id="bench-second"),
@@ -213,12 +216,13 @@ class BenchLists(BenchScreen):
 
     def _show_source(self, model: LoadModel) -> None:
         latest, width = model.latest, self.source.size.width - _BESIDE_TEXT
-        shown = None if latest is None else (latest, width, model.lines.time)
+        shown = None if latest is None else (latest, width, self.source_pane.size.height, model.lines.time)
         self.source.message = [] if latest is not None else self.message()
         if shown is not None and shown == self._source_shown:
             return
         self._source_shown = shown
-        rows = rows_of(latest, width) if latest is not None else []
+        rows = rows_of(latest, width, cell_len) if latest is not None else []
+        self.source_pane.show_whole(whole_rows_of(latest, width, cell_len) if latest is not None else [])
         functions = [one.name for one in model.programs]
         self.functions = {**function_lines([] if latest is None else latest.source, functions)}
         self.source.show_rates(bool(model.lines.rates))

@@ -195,12 +195,10 @@ class WorkbenchScreen(LessonBench):
 
     def action_error(self) -> None:
         """Go to the next line that something is wrong with."""
-        rows = self.source.rows()
-        wrong = [
-            at for at, row in enumerate(rows) if row.is_bad or row.is_doubtful or (row.part == 1 and not row.number)
-        ]
+        wrong = [at for at, row in enumerate(self.source.rows()) if row.is_bad or row.is_doubtful]
         if not wrong:
-            self.app.notify("Nothing is wrong with it")
+            above = bool(self.loaded_file.latest and self.loaded_file.latest.diagnostics)
+            self.app.notify("It is about no line: it stands above them" if above else "Nothing is wrong with it")
             return
         here = self.source.cursor if self.source.cursor is not None else -1
         to = next((at for at in wrong if at > here), wrong[0])
