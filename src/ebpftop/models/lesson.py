@@ -57,7 +57,7 @@ class Lesson:
         assert loaded is not None
         if loaded.state != "failed":
             return exercise.check(self.evidence)
-        if loaded.programs and (runs := exercise.check(self.evidence.of_running())).is_done:
+        if loaded.generation and (runs := exercise.check(self.evidence.of_running())).is_done:
             return runs  # the last good program runs on, and what it did was done
         if exercise.name == "inline":
             return exercise.check(self.evidence)
