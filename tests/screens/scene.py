@@ -66,7 +66,7 @@ class FakeSource:
             raise self.breaks.pop(probe)
         try:
             # Short, so that tests end soon.
-            return self._queues[probe].get(timeout=min(timeout_s, 1))
+            return self._queues[probe].get(timeout=min(timeout_s, 0.1))
         except queue.Empty:
             return None
 
