@@ -24,6 +24,7 @@ from ebpftop.kernel.load.map_layouts import MapLayout
 from ebpftop.kernel.load.maps import OpenMap
 from ebpftop.kernel.load.misspelt import misspelt
 from ebpftop.kernel.load.server import LoadServer
+from ebpftop.kernel.load.verifier_text import without_addresses
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.models.load_diagnostics import IncludedFile, of_compiler, of_verifier
 
@@ -264,7 +265,8 @@ def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
     for state in refused:
         lines = {one.insn: one.line for one in state.lines if one.file == name}
         error = errno.errorcode.get(state.errno, "")
-        found = of_verifier(state.name, state.log, tried.source.split("\n"), quoted(name), lines=lines, error=error)
+        log = without_addresses(state.log, state.insns)
+        found = of_verifier(state.name, log, tried.source.split("\n"), quoted(name), lines=lines, error=error)
         found = found if found.line is not None else msgspec.structs.replace(found, line=state.line)
         yield _at_columns(found, tried.source, name)
     elsewhere = [one for one in tried.programs if one.fd is None and one not in refused and one.reason]
