@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,7 @@ from ebpftop.core.records import Record
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import clocks
 from ebpftop.kernel.bpf_syscall import MapInfo
+from ebpftop.kernel.load.deadline import Deadline
 from ebpftop.kernel.load.loaded_file import LoadedFile
 from ebpftop.kernel.load.loading import Loading, ProgramFacts, ProgramState, RawEvent
 from ebpftop.probes.base import Context
@@ -89,6 +91,10 @@ class FakeFile:
         self.is_closed = False
         self.counting = False
         self.generation = 1
+        self.begun = 0
+        self.step = "compiling"
+        self.goes_on = threading.Event()
+        self.goes_on.set()
 
     def loading_of(self, generation: int, **more: Any) -> Loading:
         source = "int hello(void *ctx)\n{\n\treturn 0;\n}\n"
@@ -105,12 +111,34 @@ class FakeFile:
     def programs(self) -> Mapping[str, ProgramState]:
         return {one.name: one for one in self.good.programs} if self.good else {}
 
-    def load(self) -> Loading:
+    def begin(self, *, counting: bool | None = None) -> Any:
         self.was_saved = False
-        self.loading = self.next
-        if self.next.ok:
-            self.good, self.runs = self.next, 0
-        return self.next
+        self.begun += 1
+        attempt = SimpleNamespace(
+            deadline=Deadline(),
+            counting=self.counting if counting is None else counting,
+            source=SimpleNamespace(text=self.next.source),
+            saved=self.next.saved,
+            step="compiling",
+            step_since_s=time.monotonic(),
+            was_read=threading.Event(),
+            next=self.next,
+        )
+        attempt.was_read.set()
+        return attempt
+
+    def build(self, attempt: Any) -> Loading:
+        """As slow as the test lets it be."""
+        attempt.step = self.step
+        while not self.goes_on.wait(0.005):
+            attempt.deadline.check()
+        return cast(Loading, attempt.next)
+
+    def finish(self, attempt: Any, result: Loading) -> Loading:
+        self.loading = result
+        if result.ok:
+            self.good, self.runs, self.counting = result, 0, attempt.counting
+        return result
 
     def saved(self) -> bool:
         return self.was_saved
@@ -121,10 +149,6 @@ class FakeFile:
 
     def lost(self) -> dict[str, int | None]:
         return {"output": 3, "ring": None}
-
-    def count_lines(self, on: bool) -> Loading:
-        self.counting = on
-        return self.load()
 
     def release_plain(self) -> None:
         pass
@@ -176,7 +200,15 @@ def context(**more: Any) -> Context:
 def started(file: FakeFile, **more: Any) -> LoadProbe:
     probe = LoadProbe(context(**more), LoadRequest(file.path), lambda _: cast(LoadedFile, file))
     probe.start()
+    settle(probe)
     return probe
+
+
+def settle(probe: LoadProbe) -> None:
+    """Wait until nothing is loaded any more."""
+    while probe.is_loading:
+        probe.wait(5)
+        probe.advance()
 
 
 @pytest.fixture
@@ -284,19 +316,73 @@ def test_the_filter_decides_on_events_of_a_process(file: FakeFile) -> None:
     assert asked == [(812, 1000, b"bash"), (813, 0, b"cron")]
 
 
-def test_saving_is_said_at_once_and_loaded_with_the_next_reading(file: FakeFile) -> None:
+def test_saving_is_said_at_once_and_what_runs_is_read_until_it_is_loaded(file: FakeFile) -> None:
     probe = started(file)
     file.runs = 4
     probe.read_events(0.0)
-    file.was_saved, file.next = True, file.loading_of(2)
+    file.goes_on.clear()
+    file.was_saved, file.next = True, file.loading_of(2, source="int other(void *ctx) { return 1; }", saved=6.0)
     (compiling,) = of(Loaded, probe.read_events(1.0))
-    assert (compiling.state, compiling.generation) == ("compiling", 1)
-    (loaded,) = of(Loaded, probe.read_events(2.0))
+    assert (compiling.state, compiling.generation, compiling.saved) == ("compiling", 1, 6.0)
+    assert (compiling.source, compiling.running) == (("int other(void *ctx) { return 1; }",), source_lines(file))
+    file.raw = [event(812, 1000, b"bash")]
+    assert not of(Loaded, found := probe.read_events(2.0))
+    assert [one.pid for one in of(BpfEvent, found)] == [812]
+    assert of(MapReading, probe.read_counters(2.0))
+    file.goes_on.set()
+    settle(probe)
+    (loaded,) = of(Loaded, probe.read_events(3.0))
     assert (loaded.state, loaded.generation, loaded.running) == ("on", 2, None)
     file.runs = 3
     (runs,) = of(ProgramRuns, probe.read_counters(3.0))
     assert [(row.program, row.runs, row.run_ns) for row in runs.rows] == [("hello", 7, 70)]
     assert not of(Loaded, probe.read_events(4.0))
+
+
+def source_lines(file: FakeFile) -> tuple[str, ...]:
+    assert file.good is not None
+    return tuple(line.expandtabs(8) for line in file.good.source.split("\n"))
+
+
+def test_a_newer_save_ends_what_is_made_of_an_older_one(file: FakeFile) -> None:
+    probe = started(file)
+    probe.read_events(0.0)
+    file.goes_on.clear()
+    file.was_saved, file.next = True, file.loading_of(2, source="two")
+    probe.read_events(1.0)
+    file.was_saved, file.next = True, file.loading_of(2, source="three")
+    found = of(Loaded, probe.read_events(2.0))
+    while file.begun < 3:
+        probe.wait(5)
+        found += of(Loaded, probe.read_events(2.0))
+    assert [(one.state, one.source) for one in found] == [("compiling", ("three",))]
+    file.goes_on.set()
+    settle(probe)
+    (loaded,) = of(Loaded, probe.read_events(3.0))
+    assert (loaded.state, loaded.source) == ("on", ("three",))
+
+
+def test_what_the_verifier_walks_for_long_is_said_and_without_the_errors_before(
+    file: FakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = started(file)
+    probe.read_events(0.0)
+    file.was_saved, file.next = True, file.loading_of(1, ok=False, stage="source", error="no program")
+    probe.read_events(1.0)
+    settle(probe)
+    (failed,) = of(Loaded, probe.read_events(2.0))
+    assert [one.message for one in failed.diagnostics] == ["no program"]
+    monkeypatch.setattr("ebpftop.probes.load_attempts._VERIFIES_S", 0.0)
+    file.goes_on.clear()
+    file.step = "verifying"
+    file.was_saved, file.next = True, file.loading_of(2)
+    found: list[Any] = []
+    while not found or found[-1].state != "verifying":
+        found += of(Loaded, probe.read_events(3.0))
+    assert [one.diagnostics for one in found] == [()] * len(found)
+    assert not of(Loaded, probe.read_events(4.0))
+    probe.stop()  # whatever it is at
+    assert file.is_closed
 
 
 def test_what_does_not_load_leaves_the_last_good_one(file: FakeFile) -> None:
@@ -307,6 +393,7 @@ def test_what_does_not_load_leaves_the_last_good_one(file: FakeFile) -> None:
     bad = file.loading_of(1, ok=False, stage="clang", error="it does not compile", output=output)
     file.next = bad
     probe.read_events(1.0)
+    settle(probe)
     (failed,) = of(Loaded, probe.read_events(2.0))
     assert (failed.state, failed.generation, len(failed.programs), len(failed.maps)) == ("failed", 1, 1, 4)
     assert [(one.line, one.column, one.message) for one in failed.diagnostics] == [
@@ -332,10 +419,19 @@ def test_lines_are_counted_while_that_is_asked_for(file: FakeFile) -> None:
     probe = started(file)
     assert not of(LineCounts, probe.read_counters(1.0))
     probe.count_lines(True)
+    settle(probe)
     (counts,) = of(LineCounts, probe.read_counters(2.0))
     assert [(row.line, row.runs) for row in counts.rows] == [(1, 2), (3, 7)]
+    good, file.next = file.next, file.loading_of(1, ok=False, stage="clang", error="it does not compile")
+    work = probe.count_lines(False)
+    settle(probe)
+    with pytest.raises(SourceError, match="does not compile"):
+        work.require()
+    assert of(LineCounts, probe.read_counters(3.0)), "as before"
+    file.next = good
     probe.count_lines(False)
-    assert not of(LineCounts, probe.read_counters(3.0))
+    settle(probe)
+    assert not of(LineCounts, probe.read_counters(4.0))
 
 
 def test_a_hint_that_means_nothing_is_said_of_its_line(file: FakeFile) -> None:
@@ -352,22 +448,22 @@ def test_a_hint_that_means_nothing_is_said_of_its_line(file: FakeFile) -> None:
 
 def test_edits_are_bytes_as_the_types_have_them(file: FakeFile) -> None:
     probe = started(file)
-    probe.write_map("counts", "uid=1000 failed=1", "42")
+    probe.edits.write_map("counts", "uid=1000 failed=1", "42")
     assert file.maps["counts"].contents == {key(1000, 1): struct.pack("=Q", 42)}
-    probe.delete_key("counts", "uid=1000 failed=1")
+    probe.edits.delete_key("counts", "uid=1000 failed=1")
     assert file.maps["counts"].contents == {}
-    probe.set_slot("calls", "execve", None)
-    probe.set_slot("calls", "3", "hello")
+    probe.edits.set_slot("calls", "execve", None)
+    probe.edits.set_slot("calls", "3", "hello")
     assert file.slot[3] == "hello"
     edits: tuple[Callable[[], None], ...] = (
-        partial(probe.write_map, "counts", "uid=1000 failed=1", "many"),
-        partial(probe.write_map, "counts", "1000", "1"),
-        partial(probe.write_map, "output", "0", "1"),
-        partial(probe.write_map, "nothing", "0", "1"),
-        partial(probe.delete_key, "counts", "uid=9"),
-        partial(probe.set_slot, "calls", "512", "hello"),
-        partial(probe.set_slot, "calls", "-1", "hello"),
-        partial(probe.set_slot, "calls", "1", "nobody"),
+        partial(probe.edits.write_map, "counts", "uid=1000 failed=1", "many"),
+        partial(probe.edits.write_map, "counts", "1000", "1"),
+        partial(probe.edits.write_map, "output", "0", "1"),
+        partial(probe.edits.write_map, "nothing", "0", "1"),
+        partial(probe.edits.delete_key, "counts", "uid=9"),
+        partial(probe.edits.set_slot, "calls", "512", "hello"),
+        partial(probe.edits.set_slot, "calls", "-1", "hello"),
+        partial(probe.edits.set_slot, "calls", "1", "nobody"),
     )
     for refused in edits:
         with pytest.raises(SourceError):
@@ -379,13 +475,18 @@ def test_another_file_takes_its_place_unless_it_does_not_load(file: FakeFile, tm
     files = [file, other]
     probe = LoadProbe(context(), LoadRequest(file.path), lambda _: cast(LoadedFile, files.pop(0)))
     probe.start()
+    settle(probe)
     probe.read_events(0.0)
     other.next = other.loading_of(0, ok=False, stage="source", error="no program")
-    with pytest.raises(SourceError, match="no program"):
-        probe.open_file(other.path)
+    work = probe.open_file(other.path)
+    settle(probe)
+    with pytest.raises(SourceError, match=r"other\.c: no program"):
+        work.require()
     assert (other.is_closed, file.is_closed, probe.on) == (True, False, True)
     files.append(FakeFile(tmp_path / "third.c"))
-    probe.open_file(tmp_path / "third.c")
+    work = probe.open_file(tmp_path / "third.c")
+    settle(probe)
+    work.require()
     assert file.is_closed
     assert [one.file for one in of(Loaded, probe.read_events(1.0))] == ["third.c"]
     probe.stop()

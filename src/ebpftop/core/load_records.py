@@ -28,6 +28,7 @@ Meaning: TypeAlias = Literal[
     "bytes", "stack", "program", "slot", "dev", "inode", "signal", "hex",
 ]
 # fmt: on
+LoadState: TypeAlias = Literal["compiling", "verifying", "on", "failed"]
 Stage: TypeAlias = Literal["source", "clang", "verifier", "attach"]
 
 DEEPEST = 16
@@ -129,15 +130,16 @@ class Loaded(TimedRecord, frozen=True, kw_only=True, tag="loaded"):
 
     `source` has its lines, without tabs: those are blanks up to the next column of eight.
 
-    `state` is ``compiling``, ``on``, or ``failed``: then `source` and `diagnostics` are of what was tried, and
-    `programs` and `maps` of the last good one, which runs on, if there is one; `running` is its source (null: it is
-    `source`). `generation` counts those that were good. `saved` is when the file was saved, `compile_s` how long it
-    took to compile, load and attach.
+    `state` is ``compiling``, ``verifying``, ``on``, or ``failed``. Unless it is on, `source` and `diagnostics` are of
+    what is tried, or was, and `programs` and `maps` of the last good one, which runs on, if there is one; `running` is
+    its source (null: it is `source`). While it is compiled or verified, there are no `diagnostics` yet. `generation`
+    counts those that were good. `saved` is when the file was saved, `compile_s` how long it took to compile, load and
+    attach.
     """
 
     file: str
     path: str
-    state: Literal["compiling", "on", "failed"]
+    state: LoadState
     generation: Count = 0
     saved: Time = 0.0
     compile_s: float = 0.0

@@ -42,7 +42,7 @@ class Evidence:
             self.runs = sum(row.runs for row in record.rows) if record.counted else 0
         elif isinstance(record, Code):
             self.code[record.program] = record
-        elif isinstance(record, Loaded) and record.state != "compiling":
+        elif isinstance(record, Loaded) and record.state in ("on", "failed"):
             self._load(record)
 
     def _load(self, loaded: Loaded) -> None:

@@ -16,6 +16,7 @@ from ebpftop.core.load_records import Code, CodeLine, Diagnostic, Loaded, Loaded
 from ebpftop.kernel.bpf_names import map_type, program_type
 from ebpftop.kernel.bpf_programs import program_id
 from ebpftop.kernel.load import meanings, server
+from ebpftop.kernel.load.attempt import Attempt
 from ebpftop.kernel.load.built import CodeRequest, ShownCode
 from ebpftop.kernel.load.events import parse
 from ebpftop.kernel.load.lines import as_named, quoted
@@ -53,11 +54,28 @@ def source_lines(text: str) -> tuple[str, ...]:
     return tuple(escape(line.expandtabs(_TAB)) for line in text.split("\n", _LINES_MAX)[:_LINES_MAX])
 
 
-def compiling(now: float, path: Path, before: Loaded | None) -> Loaded:
-    """Return what holds while the file is compiled again."""
+def in_progress(
+    now: float, state: Literal["compiling", "verifying"], path: Path, before: Loaded | None, attempt: Attempt, good: str
+) -> Loaded:
+    """Return what holds while a file is compiled or verified: its new text, of which nothing is known to be wrong.
+
+    *good* is the text of what runs.
+    """
     if before is None:
-        return Loaded(time=now, file=printable(path.name), path=printable(str(path)), state="compiling")
-    return msgspec.structs.replace(before, time=now, state="compiling")
+        before = Loaded(time=now, file=printable(path.name), path=printable(str(path)), state=state)
+    source, running = before.source, before.running
+    if attempt.source is not None:
+        text = attempt.source.text
+        source, running = source_lines(text), source_lines(good) if good and good != text else None
+    return msgspec.structs.replace(
+        before,
+        time=now,
+        state=state,
+        saved=max(0.0, attempt.saved),
+        source=source,
+        running=running,
+        diagnostics=(),
+    )
 
 
 def loaded(now: float, path: Path, tried: Loading, good: Loading | None, facts: Facts) -> Loaded:
@@ -272,7 +290,8 @@ def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
     elsewhere = [one for one in tried.programs if one.fd is None and one not in refused and one.reason]
     yield from (_of_place(one, tried.remedy) for one in elsewhere)
     if not refused and not elsewhere:
-        yield Diagnostic(stage="verifier", message=printable(tried.error), suggestion=printable(tried.remedy))
+        message, suggestion = printable(tried.error), printable(tried.remedy)
+        yield Diagnostic(stage="verifier", line=tried.line, message=message, suggestion=suggestion)
 
 
 def _at_columns(one: Diagnostic, source: str, name: str) -> Diagnostic:

@@ -63,6 +63,8 @@ _NOT_HIDDEN = (
 _OF_EVENTS = "the filter holds for events of {0} that say of which process they are; its maps count everything"
 
 
+_AGAIN_S = 0.5
+
 Probing = TypeVar("Probing", bound=KernelProbe)
 
 
@@ -219,8 +221,22 @@ class KernelSource(LoadEdits):
         # The kernel verifies for a tenth of a second in each thread: the screen, if there is one, is drawn first.
         with ThreadPoolExecutor(thread_name_prefix="start", initializer=_begin_thread) as starting:
             list(starting.map(self._start_first, self.options.probes))
+        if self._attaching is None:
+            self._wait_for_file()
         compile_helper.rest()
         self.attached_s = time.monotonic()
+
+    def _wait_for_file(self) -> None:
+        """Wait until the C file is loaded, or has failed, and no thread works for it any more."""
+        probe = self._load_probe
+        if probe is None or not probe.is_loading:
+            return
+        while probe.is_loading:
+            probe.wait(_AGAIN_S)
+            with self._locks[LOAD]:
+                probe.advance()
+        with self._locks[LOAD]:  # the state before is not worth a record
+            self._news[LOAD] = [probe.state(time.time())]
 
     def attach_soon(self) -> None:
         """Attach them in other threads, and return at once. Whatever fails is the first batch of its probe."""
@@ -486,6 +502,8 @@ class KernelSource(LoadEdits):
         if self.options.load is not None:
             from ebpftop.kernel.load import server as load_server
 
+            if self._load_probe is not None:
+                self._load_probe.abandon()
             load_server.close()
         if self._attaching is not None:
             self._attaching.join()

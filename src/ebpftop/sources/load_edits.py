@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ebpftop.probes.load import LoadProbe
+    from ebpftop.probes.load_work import LoadWork
+
+_AGAIN_S = 0.5
 
 
 class LoadEdits(ABC):
@@ -20,25 +24,33 @@ class LoadEdits(ABC):
 
     def open_file(self, path: str) -> None:
         """Load another file instead; the one before runs on if that fails."""
-        with self._editing() as probe:
-            probe.open_file(Path(path))
+        self._load(lambda probe: probe.open_file(Path(path)))
 
     def count_lines(self, on: bool) -> None:
         """Count how often each line runs, from now on, or no more."""
+        self._load(lambda probe: probe.count_lines(on))
+
+    def _load(self, begin: Callable[[LoadProbe], LoadWork]) -> None:
+        """Begin to load something, and wait until that is over; meanwhile the probe is not locked."""
         with self._editing() as probe:
-            probe.count_lines(on)
+            work = begin(probe)
+        while not work.is_over:
+            work.wait(_AGAIN_S)
+            with self._editing() as probe:
+                probe.advance()
+        work.require()
 
     def write_map(self, name: str, key: str, value: str, field: str = "") -> None:
         """Set a key of a map, or one *field* of its value, to what was typed."""
         with self._editing() as probe:
-            probe.write_map(name, key, value, field)
+            probe.edits.write_map(name, key, value, field)
 
     def delete_key(self, name: str, key: str) -> None:
         """Remove a key from a map."""
         with self._editing() as probe:
-            probe.delete_key(name, key)
+            probe.edits.delete_key(name, key)
 
     def set_slot(self, name: str, index: str, program: str | None) -> None:
         """Put a program into a slot of an array of programs, None: empty it."""
         with self._editing() as probe:
-            probe.set_slot(name, index, program)
+            probe.edits.set_slot(name, index, program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,15 +38,19 @@ class Attempt:
         running: LoadServer | None,
         map_bytes_max: int,
         *,
+        load_s: float,
         counting: bool,
         text_before: str = "",
     ) -> None:
         """Note what the file is like now. *text_before* stands for its text if nothing can be read."""
         self.started_s = time.monotonic()
         self.saved = watch.begin()
-        self.deadline = Deadline()
+        self.deadline = Deadline(load_s)
         self.counting = counting
         self.step: Step = "reading"
+        self.step_since_s = self.started_s
+        self.was_read = threading.Event()
+        """Set when it was read, or could not be."""
         self.source: Source | None = None
         """What was read; None until then."""
         self._path = path
@@ -66,6 +71,7 @@ class Attempt:
         try:
             source = self.source or self._read()
         except SourceRefused as error:
+            self.was_read.set()
             text = self._text_before if error.text is None else error.text
             return Loading(False, generation, "source", error.message, error.remedy, error.line, source=text)
         while (result := self._build(source, now)) is None:
@@ -73,6 +79,10 @@ class Attempt:
         if isinstance(result, Failure):
             return result.loading(source, generation)
         return result
+
+    def _begin(self, step: Step) -> None:
+        self.step_since_s = time.monotonic()
+        self.step = step
 
     def _read(self) -> Source:
         """Read it; raises SourceRefused, Ended."""
@@ -95,6 +105,7 @@ class Attempt:
             raise refused
         self._ladder.begin(source, self._features)
         self.source = source
+        self.was_read.set()
         return source
 
     def _build(self, source: Source, now: Generation | None) -> Build | Failure | None:
@@ -102,12 +113,12 @@ class Attempt:
         running = self._server or server.running()
         if running is None:
             return Failure("limit", server.GONE, server.GONE_REMEDY)
-        self.step = "compiling"
+        self._begin("compiling")
         text = self._ladder.adapt(source, compiled_text)
         build = Build.make(running, source, text, self._map_bytes_max, self.deadline)
         if isinstance(build, Failure):
             return build
-        self.step = "verifying"
+        self._begin("verifying")
         try:
             build.keep_maps(now)
             refused = build.load_programs(self._ladder, counting=self.counting)

@@ -19,7 +19,7 @@ from ebpftop.kernel.load.attach import Place, attach_id
 from ebpftop.kernel.load.built import Built, BuiltProgram, CompileRequest, Received
 from ebpftop.kernel.load.counted_copy import load_counted
 from ebpftop.kernel.load.counters import Counters
-from ebpftop.kernel.load.deadline import LOAD_S, Deadline, Ended
+from ebpftop.kernel.load.deadline import Deadline, Ended
 from ebpftop.kernel.load.generation import Failure, Generation, first_error
 from ebpftop.kernel.load.ladder import Ladder, nowhere
 from ebpftop.kernel.load.loading import Loading, ProgramState, Stage
@@ -43,6 +43,9 @@ class Build:
         self._seconds = seconds
         self._deadline = deadline
         self._late: str | None = None
+        """The program that there was no time for."""
+        self._has_begun = False
+        """Whether the verifier was at it then."""
         self._lined: Lined = with_texts(self.built, source.name, source.text.splitlines(), kernel_version())
         try:
             self._types = BtfTypes(self.built.btf) if self.built.btf else None
@@ -74,7 +77,7 @@ class Build:
         if deadline.is_abandoned:
             received.close()
             raise Ended
-        deadline.extend(LOAD_S * built.speed)
+        deadline.scale(built.speed)
         if built.error:
             received.close()
             stage: Stage = "map" if built.stage == "map" else "limit" if built.stage == "limit" else "clang"
@@ -114,9 +117,10 @@ class Build:
                 self._late = one.name
                 self._load(one, fds, btf_fd, ladder)
             self._late = None
-        except Ended:
+        except Ended as ended:
             if self._deadline.is_abandoned:
                 raise
+            self._has_begun = ended.has_begun
         finally:
             if btf_fd is not None:
                 os.close(btf_fd)  # the programs hold it
@@ -233,7 +237,10 @@ class Build:
         return self.failure("verifier", f"the kernel refused to load {', '.join(names)}")
 
     def _too_late(self, name: str) -> Failure:
-        error = f"{name}: the verifier did not end within {self._deadline.seconds:.0f} s"
+        seconds = f"{self._deadline.seconds:.0f} s"
+        error = f"{name}: the verifier did not end within {seconds}"
+        if not self._has_begun:
+            error = f"there was no time left for {name}: all of a file may take {seconds}"
         failed = self.failure("verifier", error)
         found = self._source.program(name)
         accepted = tuple(replace(one, log="") for one in failed.programs)

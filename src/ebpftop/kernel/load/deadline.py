@@ -20,7 +20,14 @@ _SIGNAL = signal.SIGURG
 
 
 class Ended(Exception):
-    """The loading was ended before it was done: it took too long, or it was abandoned."""
+    """The loading was ended before it was done: it took too long, or it was abandoned.
+
+    *has_begun*: the kernel was at it.
+    """
+
+    def __init__(self, *, has_begun: bool = True) -> None:
+        super().__init__()
+        self.has_begun = has_begun
 
 
 def prepare() -> None:
@@ -38,7 +45,7 @@ class Deadline:
 
     def __init__(self, seconds: float = LOAD_S) -> None:
         """It begins now."""
-        self.seconds = seconds
+        self.seconds = self._usual_s = seconds
         self._began_s = time.monotonic()
         self._changed = threading.Condition()
         self._abandoned = False
@@ -65,10 +72,10 @@ class Deadline:
         if self.is_over:
             raise Ended
 
-    def extend(self, seconds: float) -> None:
-        """Let it take *seconds* in all: the machine is slower than others."""
+    def scale(self, factor: float) -> None:
+        """Let it take *factor* times as long in all: the machine is slower than others."""
         with self._changed:
-            self.seconds = max(self.seconds, seconds)
+            self.seconds = self._usual_s * factor
             self._changed.notify_all()
 
     def abandon(self) -> None:
@@ -80,7 +87,8 @@ class Deadline:
     @contextmanager
     def in_kernel(self) -> Iterator[None]:
         """Meanwhile the kernel works for this thread, in a call that a signal ends. Raises Ended if it is too late."""
-        self.check()
+        if self.is_over:
+            raise Ended(has_begun=False)
         with self._changed:
             if self._watch is None:
                 self._watch = threading.Thread(target=self._interrupt_when_over, name="deadline", daemon=True)

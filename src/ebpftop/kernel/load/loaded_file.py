@@ -18,6 +18,7 @@ from ebpftop.kernel.load import programs
 from ebpftop.kernel.load.attempt import Attempt
 from ebpftop.kernel.load.buffers import Buffers
 from ebpftop.kernel.load.build import Build
+from ebpftop.kernel.load.deadline import LOAD_S
 from ebpftop.kernel.load.events import Event
 from ebpftop.kernel.load.generation import Failure, Generation
 from ebpftop.kernel.load.ladder import Ladder
@@ -58,13 +59,18 @@ class LoadedFile:
         features: KernelFeatures | None = None,
         load_server: LoadServer | None = None,
         map_bytes_max: int = MAP_BYTES,
+        load_s: float = LOAD_S,
     ) -> None:
-        """Nothing is read or loaded yet. *attach*: events of functions, which win over those that the file names."""
+        """Nothing is read or loaded yet. *attach*: events of functions, which win over those that the file names.
+
+        *load_s*: how long it may take to load it, on a machine of usual speed.
+        """
         self.path = path
         self._attach = attach
         self._features = features
         self._server = load_server
         self._map_bytes_max = map_bytes_max
+        self._load_s = load_s
         self._watch = Watch(path)
         self._ladder = Ladder()
         self._buffers = Buffers()
@@ -110,6 +116,7 @@ class LoadedFile:
             self._features,
             self._server,
             self._map_bytes_max,
+            load_s=self._load_s,
             counting=self.counting if counting is None else counting,
             text_before=self.loading.source if self.loading is not None else "",
         )
@@ -137,6 +144,10 @@ class LoadedFile:
         if result.ok:
             self.good, self.counting = self.loading, attempt.counting
         return self.loading
+
+    def discard(self, build: Build) -> None:
+        """Remove what was built, instead of `finish`."""
+        build.close(self._now)
 
     def load(self) -> Loading:
         """Compile, load and attach it as it is now. If that fails, what ran before runs on. Raises Ended."""

@@ -22,8 +22,9 @@ def headline(model: LoadModel, latest: Loaded) -> list[list[Span]]:
         runs_on = "the last good one runs on" if latest.programs else "none runs yet"
         saved = f"saved {time_text(latest.saved)}"
         return [[Span(f"✗ {latest.file}", "bad"), Span("  did not load")], [Span(runs_on)], [Span(saved, "dim")]]
-    if latest.state == "compiling":
-        return [[Span(latest.file, "name"), Span("  compiling …")]]
+    if latest.state != "on":
+        doing = [Span(latest.file, "name"), Span(f"  {latest.state} …")]
+        return [doing, [Span("the last good one runs on")]] if latest.programs else [doing]
     parts = [[Span(latest.file, "name"), Span(f"  loaded {time_text(latest.time)}")]]
     for one in latest.programs[:_NAMED]:
         bad = one.reason is not None and not one.attached
