@@ -65,7 +65,7 @@ def hello(tmp_path: Path, server: LoadServer) -> Iterator[Loaded]:
     file = File(tmp_path, server)
     loading = file.load(SOURCE)
     assert loading.ok, loading
-    program_fd = file.file.programs["hello"].fd
+    program_fd = file.file.programs["hello"].plain_fd  # it writes to a buffer: a copy that counts losses is attached
     assert program_fd is not None
     names = {one.id: one.name for one in file.file.maps.values()}
     yield Loaded(server, program_fd, CodeRequest("hello.c", names, loading.btf))
