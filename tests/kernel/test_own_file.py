@@ -10,7 +10,9 @@ import subprocess
 import pytest
 
 from ebpftop.core.own_programs import OwnFile
+from ebpftop.core.record_lines import encode
 from ebpftop.kernel.own_file import text_of
+from ebpftop.recording.parse import read_line
 from tests.kernel import own_source
 from tests.kernel.support import needs_root
 
@@ -31,7 +33,7 @@ def test_programs_have_id_tag_code_and_what_the_verifier_said_of_them() -> None:
         assert file.programs
         for program in file.programs:
             assert program.id
-            assert "processed" in program.verifier
+            assert any("processed" in line for line in program.verifier)
             assert any(line.split()[-1] == "exit" for line in program.code)
             assert any("call" in line for line in program.code)
         assert any(program.place for program in file.programs)
@@ -56,6 +58,26 @@ def _users(file: OwnFile) -> tuple[tuple[str, str], ...]:
 def _execs(file: OwnFile) -> int:
     found = dict(_users(file)).get(str(os.getuid()), "0")
     return int(found.split()[0])
+
+
+def test_asked_for_it_is_recorded_when_a_probe_is_attached_and_at_the_end() -> None:
+    with own_source.opened(own_source.OwnSource, probes=("users", "trace"), own_programs=True) as source:
+        source.poll()
+        for _ in range(3):
+            subprocess.run(["true"], check=True)
+        at_end = [record for batch in source.source.finish() for record in batch.records]
+        for probe in ("users", "trace"):
+            (first,) = (one for one in source.records if isinstance(one, OwnFile) and one.probe == probe)
+            (last,) = (one for one in at_end if isinstance(one, OwnFile) and one.probe == probe)
+            assert read_line(encode(first)) == first
+            assert [one.id for one in first.programs] == [one.id for one in last.programs]
+            assert all(one.code and one.verifier for one in last.programs)
+            assert last.time > first.time
+        users = [one for one in (*source.records, *at_end) if isinstance(one, OwnFile) and one.probe == "users"]
+        assert _execs(users[1]) >= _execs(users[0]) + 3
+    with own_source.opened(own_source.OwnSource, probes=("users",)) as source:
+        source.poll()
+        assert not any(isinstance(one, OwnFile) for one in source.records)
 
 
 def test_values_of_all_cpus_are_added() -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from ebpftop.core.own_programs import OwnFile, OwnMap, OwnProgram
-from ebpftop.core.records import ProbeName
+from ebpftop.core.records import ProbeName, Record, TimedRecord
+from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.own_programs import OwnReader, add_file
 from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.widgets.sheet import Sheet
+from tests.unit.recording_samples import write
 
 from .conftest import until
 from .program_scene import reading
-from .scene import FakeSource, batch, minute
+from .scene import START, FakeSource, batch, minute
 from .test_screen_keys import running
 
 PROGRAM = OwnProgram(
@@ -26,11 +31,27 @@ PROGRAM = OwnProgram(
     run_ns=250_000,
     misses=2,
     jited_bytes=4096,
-    verifier="verification time 8 usec\nprocessed 2574 insns (limit 1000000)",
+    verifier=("verification time 8 usec", "processed 2574 insns (limit 1000000)"),
     code=("    0  r6 = r1", "    1  exit"),
 )
-USERS = OwnMap("users", "hash", 9, 4, 16, 10240, (("1000", "7 2"),), more=True)
-FILE = OwnFile("users.c", ("/* execve attempts per user */", "\tint x;"), (PROGRAM,), (USERS,))
+USERS = OwnMap(
+    name="users",
+    type="hash",
+    id=9,
+    key_bytes=4,
+    value_bytes=16,
+    entries_max=10240,
+    entries=(("1000", "7 2"),),
+    more=True,
+)
+FILE = OwnFile(
+    time=START,
+    probe="users",
+    file="users.c",
+    source=("/* execve attempts per user */", "        int x;"),
+    programs=(PROGRAM,),
+    maps=(USERS,),
+)
 
 
 class Loaded(FakeSource):
@@ -80,7 +101,33 @@ async def test_a_program_of_ours_shows_the_same_in_the_list_of_all() -> None:
         assert own.row.name in details.sheet().content().plain
 
 
-def test_a_recording_says_where_its_programs_are() -> None:
+def test_a_recording_without_them_says_how_they_are_recorded() -> None:
     sheet = Sheet()
     add_file(sheet, OwnReader(None, "users"))
-    assert "P lists the programs that were recorded" in sheet.content().plain
+    assert "stream and record --own-programs do" in sheet.content().plain
+
+
+async def test_a_recording_with_them_shows_those_of_the_moment(tmp_path: Path) -> None:
+    later = msgspec.structs.replace(
+        FILE, time=START + 50, programs=(msgspec.structs.replace(PROGRAM, runs=2000, run_ns=600_000),)
+    )
+    records: list[TimedRecord] = [
+        record for one in minute() for record in one.records if isinstance(record, TimedRecord)
+    ]
+    in_order: list[Record] = [*sorted([*records, FILE, later], key=lambda record: record.time)]
+    path = write(tmp_path / "own.jsonl", in_order)
+    app = EbpftopApp(ReplaySource(str(path), 0.0))
+    async with app.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: "users" in app.main.playback.overview.own)
+        await pilot.press("space")
+        app.main.playback.seek(START + 20)
+        await until(pilot, lambda: app.main.playback.overview.own.get("users") == FILE)
+        app.main.probes.open("users")
+        await until(pilot, lambda: "1,000, 250ns a run" in text(app))
+        for words in ("as they were at", "processed 2574 insns", "1000  7 2", "1  exit", "execve attempts per user"):
+            assert words in text(app)
+        await pilot.press("escape")
+        app.main.playback.seek(START + 58)
+        await until(pilot, lambda: app.main.playback.overview.own["users"] == later)
+        app.main.probes.open("users")
+        await until(pilot, lambda: "2,000, 300ns a run" in text(app))

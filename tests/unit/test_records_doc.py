@@ -22,6 +22,7 @@ from ebpftop.core.load_records import (
     ProgramRun,
     Register,
 )
+from ebpftop.core.own_programs import OwnMap, OwnProgram
 from ebpftop.core.process_records import EnvDifference, Killer
 from ebpftop.core.program_records import ProgramMap, ProgramOwner, ProgramRow, ProgramTotals
 from ebpftop.core.records import Attempt
@@ -69,6 +70,8 @@ PARTS: dict[type[msgspec.Struct], str] = {
     ProgramRun: "program_run",
     LineCount: "line_count",
     MapRow: "map_row",
+    OwnProgram: "own_program",
+    OwnMap: "own_map",
 }
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{str(record.__struct_config__.tag): record for record in registry().kinds.values()},

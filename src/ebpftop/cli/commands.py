@@ -75,6 +75,12 @@ def _stream(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--duration", type=values.seconds, metavar="S", help="stop by itself, S seconds after the start"
     )
+    command.add_argument(
+        "--own-programs",
+        action="store_true",
+        help="record what ebpftop itself has loaded, too: programs, code, maps, source. `replay` shows it in the sheet "
+        "of a probe; it takes some 100 kB a probe",
+    )
     add_load(command)
     add_watching(command, loads=True)
     when = add_when(command, "say so on stderr")

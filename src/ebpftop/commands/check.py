@@ -63,7 +63,7 @@ def examine(args: argparse.Namespace, verifier: list[str] | None = None) -> Repo
             for name in source.probes:
                 if (file := source.own_file(name)) is not None:
                     for one in file.programs:
-                        verifier += [f"{file.file}: {one.name}: {line}" for line in one.verifier.splitlines()]
+                        verifier += [f"{file.file}: {one.name}: {line}" for line in one.verifier]
         headers = own_headers()
         return Report(
             version=__version__,

@@ -213,6 +213,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         trace=_traced(args.trace),
         trace_limit=args.trace_limit,
         stacks=args.stacks,
+        own_programs=getattr(args, "own_programs", False),
         btf=args.btf,
     )
 

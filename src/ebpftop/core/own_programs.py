@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from ebpftop.core.records import ProbeName
+import msgspec
+
+from ebpftop.core.records import Count, ProbeName, TimedRecord
 
 ENTRIES_MAX = 32
 """Entries of a map that are read."""
 
 
-@dataclass(frozen=True)
-class OwnProgram:
+class OwnProgram(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A program of a probe. `place` is what it is attached to; empty: another program calls it.
 
     `runs`, `run_ns` (of all CPUs) and `misses` are totals since it was loaded. `verifier`: what that said. `code`: its
@@ -21,39 +21,40 @@ class OwnProgram:
 
     name: str
     type: str
-    place: str
-    id: int
-    tag: str
-    runs: int
-    run_ns: int
-    misses: int
-    jited_bytes: int
-    verifier: str
-    code: tuple[str, ...]
+    place: str = ""
+    id: Count
+    tag: str = ""
+    runs: Count = 0
+    run_ns: Count = 0
+    misses: Count = 0
+    jited_bytes: Count = 0
+    verifier: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class OwnMap:
+class OwnMap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A map of a probe; `entries` are texts of its first ones: key and value. `more`: there are others."""
 
     name: str
     type: str
-    id: int
-    key_bytes: int
-    value_bytes: int
-    entries_max: int
+    id: Count
+    key_bytes: Count = 0
+    value_bytes: Count = 0
+    entries_max: Count = 0
     entries: tuple[tuple[str, str], ...] = ()
     more: bool = False
 
 
-@dataclass(frozen=True)
-class OwnFile:
-    """A C file of ebpftop in the kernel: what is loaded of it, and its source."""
+class OwnFile(TimedRecord, frozen=True, kw_only=True, tag="own"):
+    """A C file of ebpftop in the kernel: what is loaded of it for a probe, and its source. A later one replaces it."""
 
+    probe: ProbeName
     file: str
-    source: tuple[str, ...]
-    programs: tuple[OwnProgram, ...]
-    maps: tuple[OwnMap, ...]
+    source: tuple[str, ...] = ()
+    programs: tuple[OwnProgram, ...] = ()
+    maps: tuple[OwnMap, ...] = ()
+
+    paths = ("source", "place", "verifier", "code", "entries")
 
 
 @runtime_checkable

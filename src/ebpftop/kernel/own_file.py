@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from ebpftop.core.escape import printable
 from ebpftop.core.own_programs import ENTRIES_MAX, OwnFile, OwnMap, OwnProgram
+from ebpftop.core.records import ProbeName
 from ebpftop.core.shipped import shipped
 from ebpftop.kernel import bpf_syscall, maps
 from ebpftop.kernel.bpf_names import map_type, program_type
@@ -29,6 +31,8 @@ from ebpftop.kernel.root_work import RootWork
 
 _NO_ENTRIES = frozenset(("ringbuf", "perf_event_array", "stack_trace", "queue", "stack"))
 _TEXT_BYTES = 16
+_ENTRY_MAX = 500
+"""Of the text of a key or a value: that of a buffer for arguments is 32,000 numbers."""
 
 
 class FileReader:
@@ -39,8 +43,8 @@ class FileReader:
         self._known: dict[int, tuple[str, tuple[str, ...]]] = {}
         """What the verifier says of a program, and its code, by the program's id."""
 
-    def read(self, module: Module) -> OwnFile:
-        """Return what is loaded of *module* now; what cannot be read any more is left out."""
+    def read(self, module: Module, probe: ProbeName) -> OwnFile:
+        """Return what is loaded of *module*, that of *probe*, now; what cannot be read any more is left out."""
         found = []
         names = {_map_id(table.map_fd): name for name, (_, table) in module.maps.items()}
         for name, fd in module.programs.items():
@@ -48,10 +52,12 @@ class FileReader:
                 found.append(self._program(module, name, fd, names))
         types = BtfTypes(module.types) if module.types else None
         return OwnFile(
-            module.file,
-            tuple((shipped("bpf") / module.file).read_text().splitlines()),
-            tuple(found),
-            tuple(_map(spec, table, types) for spec, table in module.maps.values()),
+            time=time.time(),
+            probe=probe,
+            file=module.file,
+            source=tuple((shipped("bpf") / module.file).read_text().expandtabs(8).splitlines()),
+            programs=tuple(found),
+            maps=tuple(_map(spec, table, types) for spec, table in module.maps.values()),
         )
 
     def _program(self, module: Module, name: str, fd: int, map_names: Mapping[int, str]) -> OwnProgram:
@@ -70,7 +76,7 @@ class FileReader:
             run_ns=now.run_ns,
             misses=now.misses,
             jited_bytes=now.jited_bytes,
-            verifier="\n".join(map(printable, verifier.splitlines())),
+            verifier=tuple(map(printable, verifier.splitlines())),
             code=lines,
         )
 
@@ -114,22 +120,28 @@ def _map(spec: MapSpec, table: Map, types: BtfTypes | None) -> OwnMap:
             keys, values = maps.keys_and_values(table, spec.key_size, size, ENTRIES_MAX + 1)
     pairs = zip(keys[:ENTRIES_MAX], values, strict=False)
     return OwnMap(
-        spec.name,
-        kind,
-        _map_id(table.map_fd),
-        spec.key_size,
-        spec.value_size,
-        table.max_entries,
-        tuple(
+        name=spec.name,
+        type=kind,
+        id=_map_id(table.map_fd),
+        key_bytes=spec.key_size,
+        value_bytes=spec.value_size,
+        entries_max=table.max_entries,
+        entries=tuple(
             (
-                _typed(types, spec.key_type, spec.name, "key", key) or text_of(key),
-                (not per_cpu and _typed(types, spec.value_type, spec.name, "value", value))
-                or text_of(value, spec.value_size if per_cpu else None),
+                _cut(_typed(types, spec.key_type, spec.name, "key", key) or text_of(key)),
+                _cut(
+                    (not per_cpu and _typed(types, spec.value_type, spec.name, "value", value))
+                    or text_of(value, spec.value_size if per_cpu else None)
+                ),
             )
             for key, value in pairs
         ),
-        len(keys) > ENTRIES_MAX,
+        more=len(keys) > ENTRIES_MAX,
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _ENTRY_MAX else f"{text[:_ENTRY_MAX]} …"
 
 
 def _typed(types: BtfTypes | None, number: int, name: str, side: str, raw: bytes) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import get_args
 
+from ebpftop.core.own_programs import OwnFile
 from ebpftop.core.records import Cost, Event, Fullest, Lost, Probe, ProbeName, Where
 from ebpftop.core.source import Batch
 from ebpftop.models.rates import Window
@@ -25,6 +26,8 @@ class Overview:
         """When something of each kind was lost last (Unix seconds)."""
         self.fullest: dict[ProbeName, Fullest] = {}
         """How full each buffer was at most."""
+        self.own: dict[ProbeName, OwnFile] = {}
+        """What is loaded of each probe, in recordings that have it."""
         self.cost: Cost | None = None
         self._events = Window()
 
@@ -42,6 +45,8 @@ class Overview:
                     self.probes[record.probe] = record
                 case Lost():
                     self._note_lost(record)
+                case OwnFile():
+                    self.own[record.probe] = record
                 case Fullest():
                     self.fullest[record.probe] = record
                 case Cost():

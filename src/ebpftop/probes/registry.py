@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
 from ebpftop.core.escape import printable
+from ebpftop.core.own_programs import OwnFile
 from ebpftop.core.record_lines import Decoder
 from ebpftop.core.records import OF_THE_STREAM, Cost, Fullest, Lost, Probe, ProbeName, Record, TableReading, TimedRecord
 
@@ -29,6 +30,7 @@ GROUP = "ebpftop.probes"
 LOAD: ProbeName = "load"
 """The probe of a C file of the user's own: it is there only if one is loaded."""
 
+_OF_NO_PROBE = (*OF_THE_STREAM, OwnFile)
 _NAME = re.compile(r"[a-z]{1,16}")
 
 
@@ -238,7 +240,7 @@ class Registry:
     @cached_property
     def kinds(self) -> dict[str, type[Record]]:
         """All records by their kind."""
-        records: tuple[type[Record], ...] = (*OF_THE_STREAM, *self.types)
+        records: tuple[type[Record], ...] = (*_OF_NO_PROBE, *self.types)
         return {kind_of(record): record for record in records}
 
     @cached_property
@@ -248,7 +250,7 @@ class Registry:
 
     def probe_of(self, record: Record) -> ProbeName | None:
         """Return the probe whose batches contain *record*; None for those of the stream itself and unknown ones."""
-        if isinstance(record, (Probe, Lost, Fullest)):
+        if isinstance(record, (Probe, Lost, Fullest, OwnFile)):
             return record.probe
         if isinstance(record, Cost):  # of no probe; it comes with the first one
             return next(iter(self.rows))
@@ -263,7 +265,7 @@ class Registry:
             raise RowError("probe and about are texts")
         if not (isinstance(row.ladders, tuple) and all(map(_is_name, row.ladders))):
             raise RowError("ladders are names of 1 to 16 small letters")
-        taken = {kind_of(kind) for kind in OF_THE_STREAM}
+        taken = {kind_of(kind) for kind in _OF_NO_PROBE}
         taken |= {kind_of(kind) for other in self.rows.values() for kind in _record_types(other)}
         types = _record_types(row)
         for kind in map(kind_of, types):
@@ -275,7 +277,7 @@ class Registry:
         for record in types:
             if issubclass(record, TableReading):
                 _check_tables(record)
-        Decoder((*OF_THE_STREAM, *types))
+        Decoder((*_OF_NO_PROBE, *types))
         self.rows[row.name] = row
 
 

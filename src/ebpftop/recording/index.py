@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ebpftop.core.load_records import Code, Loaded
+from ebpftop.core.own_programs import OwnFile
 from ebpftop.core.process_records import Exec, Exit, Process
 from ebpftop.core.record_lines import Foreign, encode
 from ebpftop.core.records import Event, Fullest, Header, Lost, Probe, Record, TableReading
@@ -56,8 +57,8 @@ def time_of(record: Record) -> float:
 def key_of(record: Record) -> Key | None:
     """Return what *record* starts, changes or ends: a process, the state of a probe, losses, how full a buffer was.
 
-    Also the file that `load` runs, and the code of one of its programs. None for the others. Of two records with the
-    same key, the later one holds.
+    Also what is loaded of a probe, the file that `load` runs, and the code of one of its programs. None for the
+    others. Of two records with the same key, the later one holds.
     """
     if isinstance(record, (Exec, Exit, Process)):
         return None if isinstance(record, Exec) and record.ret < 0 else record.pid
@@ -65,6 +66,8 @@ def key_of(record: Record) -> Key | None:
         return record.probe
     if isinstance(record, Fullest):
         return (record.probe, "fullest")
+    if isinstance(record, OwnFile):
+        return (record.probe, "own")
     if isinstance(record, Loaded):
         return ("load", "file")
     if isinstance(record, Code):

@@ -286,6 +286,7 @@ class KernelSource(LoadEdits):
                 except DamagedError:  # by now it is as the compiler makes it
                     probe.start()
                 self._news[name].append(probe.state(time.time()))
+                self._note_own_file(name)
             except ProbeError as error:
                 self._failed(name, error)
         self._pace.make_due(name)  # at once: rates are differences, and need a first reading
@@ -356,6 +357,7 @@ class KernelSource(LoadEdits):
         for name, probe in self._probes.items():
             with self._locks[name]:
                 with self._failing_alone(name):
+                    self._note_own_file(name)
                     probe.detach()
                 self._pace.make_due(name)
                 batch = self._read(name, everything=True)
@@ -398,12 +400,22 @@ class KernelSource(LoadEdits):
     def own_file(self, probe: ProbeName) -> OwnFile | None:
         """Return what is loaded of *probe*; None if nothing is. Slow: call it from a thread."""
         with self._locks[probe]:
-            one = self._probes[probe]
-            if one.module is None:
-                return None
-            from ebpftop.kernel.own_file import FileReader  # with all that reads types and code
+            return self._own_file(probe)
 
-            return self._readers.setdefault(probe, FileReader(self._root)).read(one.module)
+    def _own_file(self, probe: ProbeName) -> OwnFile | None:
+        one = self._probes[probe]
+        if one.module is None:
+            return None
+        from ebpftop.kernel.own_file import FileReader  # with all that reads types and code
+
+        return self._readers.setdefault(probe, FileReader(self._root)).read(one.module, probe)
+
+    def _note_own_file(self, probe: ProbeName) -> None:
+        """If it is asked for, record what is loaded of a probe now."""
+        if self.options.own_programs:
+            with suppress(OSError):
+                if (own := self._own_file(probe)) is not None:
+                    self._news[probe].append(own)
 
     def is_on(self, probe: ProbeName) -> bool:
         """Return whether a probe is attached now, or will be when its start is over."""

@@ -43,6 +43,7 @@ class Options:
     ignore: tuple[tuple[Abi, int], ...] = ()
     trace: tuple[TracedCall, ...] = ()
     trace_limit: int = DEFAULT_TRACE_LIMIT  # traced calls that each CPU reports a second
+    own_programs: bool = False  # what is loaded of each probe is recorded, when it is attached and at the end
     btf: bool = False  # our programs have their types and lines, for bpftool
     stacks: bool = False  # traced calls have their stacks
     load: LoadRequest | None = None  # the C file of the probe "load"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from time import monotonic
 
 from ebpftop.core import format
+from ebpftop.core.clock import whole_text
 from ebpftop.core.escape import escape
 from ebpftop.core.own_programs import OwnFile, OwnMap, OwnProgram, OwnPrograms
 from ebpftop.core.records import ProbeName
@@ -14,30 +16,41 @@ from ebpftop.ui.widgets.sheet import Sheet
 AGAIN_S = 1.0
 """How old what is shown may be."""
 
-_RECORDED = "only the live kernel tells what is loaded; P lists the programs that were recorded"
+_NOT_RECORDED = "it was not recorded: stream and record --own-programs do; P lists the programs of the machine"
 
 
 class OwnReader:
     """Reads what a source has loaded of a probe, in a thread, while somebody asks for it."""
 
-    def __init__(self, source: OwnPrograms | None, probe: ProbeName) -> None:
+    def __init__(
+        self, source: OwnPrograms | None, probe: ProbeName, recorded: Callable[[], OwnFile | None] = lambda: None
+    ) -> None:
+        """*source* is the kernel; None: what *recorded* returns is shown, that of the moment that is shown."""
         self._source = source
         self._probe = probe
+        self._recorded = recorded
         self._file: OwnFile | None = None
         self._read_s = -AGAIN_S
         self._thread: threading.Thread | None = None
-        self.trouble = "" if source is not None else _RECORDED
+        self.trouble = "" if source is not None else _NOT_RECORDED
 
     def file(self) -> OwnFile | None:
         """Return what was read last; None: nothing yet, or nothing is loaded. It is read again if it is old."""
+        if self._source is None:
+            return self._recorded()
         is_reading = self._thread is not None and self._thread.is_alive()
-        if self._source is not None and not is_reading and monotonic() >= self._read_s + AGAIN_S:
+        if not is_reading and monotonic() >= self._read_s + AGAIN_S:
             self._thread = threading.Thread(target=self._read, args=(self._source,), name="own-programs", daemon=True)
             try:
                 self._thread.start()
             except RuntimeError:  # a limit on threads
                 self._thread = None
         return self._file
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it does not come from the kernel."""
+        return self._source is None
 
     def _read(self, source: OwnPrograms) -> None:
         try:
@@ -56,6 +69,8 @@ def add_file(sheet: Sheet, reader: OwnReader) -> None:
         sheet.line((reader.trouble or "reading ..", "$dim"))
         return
     sheet.heading(f"Programs of bpf/{file.file} ({len(file.programs)})")
+    if reader.is_recorded:
+        sheet.line((f"as they were at {whole_text(file.time)}", "$dim"))
     for program in file.programs:
         _program(sheet, program)
     _maps(sheet, file.maps)
@@ -63,7 +78,7 @@ def add_file(sheet: Sheet, reader: OwnReader) -> None:
         _code(sheet, program)
     sheet.heading(f"Source: bpf/{file.file}")
     for number, line in enumerate(file.source, 1):
-        sheet.line((f"{number:>5}  ", "$dim"), (escape(line.replace("\t", "    ")), ""))
+        sheet.line((f"{number:>5}  ", "$dim"), (escape(line), ""))
 
 
 def add_program(sheet: Sheet, reader: OwnReader, number: int) -> bool:
@@ -90,7 +105,7 @@ def _facts(sheet: Sheet, program: OwnProgram) -> None:
     missed = f", {program.misses:,} left out" if program.misses else ""
     sheet.fact("runs", f"{program.runs:,}{each}{missed}")
     sheet.fact("machine code", format.size(program.jited_bytes) if program.jited_bytes else "none: it is interpreted")
-    for line in program.verifier.splitlines():
+    for line in program.verifier:
         sheet.fact("verifier", escape(line))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from textual.app import ComposeResult
@@ -164,8 +165,10 @@ class ProgramsScreen(FeedScreen):
     def details_of(self, row: Any) -> Details:
         program: Program = row
         row = program.row
-        own = own_programs_of(self._main.source) if row.own else None
-        readers = [OwnReader(own, probe) for probe in self._main.source.probes] if own is not None else []
+        source, recorded = own_programs_of(self._main.source), self._main.playback.overview.own
+        readers = [
+            OwnReader(source, probe, partial(recorded.get, probe)) for probe in self._main.source.probes if row.own
+        ]
 
         def sheet() -> Sheet:
             made = bpf_sheet(self.programs, program, self.now)

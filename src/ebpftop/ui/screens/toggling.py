@@ -109,5 +109,5 @@ class ProbeController:
         from ebpftop.ui.screens.diagnostics import probe_details
 
         pane = next(pane for pane in self._panes if pane.probe == probe)
-        reader = OwnReader(own_programs_of(self._source), probe)
+        reader = OwnReader(own_programs_of(self._source), probe, lambda: self._overview().own.get(probe))
         open_sheet(self._app(), probe_details(probe, pane.label, self._overview, reader))
