@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -29,7 +30,6 @@ from tests import bcc_tools  # noqa: E402
 from tests.kernel.bcc_tool_trial import Outcome, not_run, trials  # noqa: E402
 
 from ebpftop.kernel import tracefs  # noqa: E402
-from ebpftop.kernel.load import limits  # noqa: E402
 from ebpftop.kernel.load.server import LoadServer  # noqa: E402
 
 PAGE = CHECKOUT / "docs/bcc-tools.md"
@@ -48,10 +48,13 @@ _NEEDS = {
 }
 
 
+Seen: TypeAlias = tuple[str, dict[str, Outcome]]
+"""A kernel, and what was seen there of each tool."""
+
+
 def main() -> int:
     """Try the tools or write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--patient", action="store_true", help="with time for an emulated processor")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="so many tools watch one workload (1)")
     parser.add_argument("--json", action="store_true", help="print what was seen, a line for each tool")
     parser.add_argument("--write", nargs="+", metavar="FILE", type=Path, help=f"write {PAGE.relative_to(CHECKOUT)}")
@@ -67,8 +70,6 @@ def main() -> int:
     if tracefs.mount_privately() is None:
         print("tracefs cannot be mounted", file=sys.stderr)
         return 2
-    if options.patient:
-        limits.CPU_S = limits.CPU_MOST_S = 120
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="ebpftop-bcc-", dir="/var/tmp") as folder:
         server = LoadServer()
@@ -115,7 +116,7 @@ def _sums(outcomes: list[Outcome]) -> str:
     )
 
 
-def _read(file: Path) -> tuple[str, dict[str, Outcome]]:
+def _read(file: Path) -> Seen:
     """Return the kernel, and what was seen of each tool."""
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.startswith("{")]
     kernel = rows[0]["kernel"] if rows else ""
@@ -124,8 +125,8 @@ def _read(file: Path) -> tuple[str, dict[str, Outcome]]:
     }
 
 
-def _page(here: tuple[str, dict[str, Outcome]], *guests: tuple[str, dict[str, Outcome]]) -> str:
-    outcomes = here[1]
+def _page(here: Seen, *guests: Seen) -> str:
+    kernels = (here, *guests)
     head = [
         "# BCC's tools on the workbench",
         "",
@@ -136,17 +137,25 @@ def _page(here: tuple[str, dict[str, Outcome]], *guests: tuple[str, dict[str, Ou
         "happen in it, a lost packet or a full memory, is attached and silent.",
         "",
     ]
-    for name, found in (here, *guests):
+    for name, found in kernels:
         head.append(f"- Linux {name}: {_sums(list(found.values()))}.")
-    columns = [f"Linux {name}" for name, _ in (here, *guests)]
+    if guests:
+        delivered = {name for _, found in kernels for name, one in found.items() if one.delivers}
+        emulated = " and ".join(name for name, _ in guests)
+        head += [
+            "",
+            f"Linux {here[0]} has neither kprobes nor fentry. {emulated}: Debian's kernel",
+            "in an emulated machine (`tests/vm`), without disks and without the modules of file systems.",
+            f"{len(delivered)} tools deliver on one of these kernels.",
+        ]
     table = [
         "",
-        f"| tool | {' | '.join(columns)} | what it needs, or what hinders it |",
-        "|---" * (len(columns) + 2) + "|",
+        f"| tool | {' | '.join(f'Linux {name}' for name, _ in kernels)} | what it needs, or what hinders it |",
+        "|---" * (len(kernels) + 2) + "|",
     ]
-    for name in sorted(outcomes):
-        cells = [_cell(found.get(name)) for _, found in (here, *guests)]
-        table.append(f"| {name} | {' | '.join(cells)} | {_need(name, outcomes[name])} |")
+    for name in sorted(here[1]):
+        cells = [_cell(found.get(name)) for _, found in kernels]
+        table.append(f"| {name} | {' | '.join(cells)} | {_need(name, [found[name] for _, found in kernels])} |")
     return "\n".join([*head, *table, ""])
 
 
@@ -164,15 +173,22 @@ def _cell(outcome: Outcome | None) -> str:
     return "compiles" if outcome.compiles else "-"
 
 
-def _need(name: str, here: Outcome) -> str:
-    """Return in a line what a tool needs that this kernel does not have."""
+def _need(name: str, seen: list[Outcome]) -> str:
+    """Return in a line what a tool needs that a kernel does not have: the first that lacks something."""
     if name in _NEEDS:
         return _NEEDS[name]
+    here, *_ = seen
     if "kprobes" in here.reason:
-        return "kprobes or fentry, for some of its events" if here.attached else "kprobes or fentry"
-    if here.delivers:
+        need = "kprobes or fentry, for some of its events" if here.attached else "kprobes or fentry"
+    elif here.delivers:
         return ""
-    return "something that happens, to be seen" if here.attached else here.reason.replace("|", "/")[:120]
+    else:
+        need = "something that happens, to be seen" if here.attached else here.reason.replace("|", "/")[:120]
+    if len(seen) > 1 and not any(one.delivers for one in seen):
+        last = seen[-1]
+        why = "something that happens, to be seen" if last.attached else last.reason.replace("|", "/")[:120]
+        need += f"; {why}" if why != need else ""
+    return need
 
 
 if __name__ == "__main__":

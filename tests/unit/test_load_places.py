@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.records import Attempt
+from ebpftop.kernel import btf
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.bpf_syscall import MapInfo
 from ebpftop.kernel.load import attach, ladder, maps
@@ -186,6 +187,28 @@ def test_a_program_that_no_place_takes_says_what_it_needs() -> None:
     assert "kprobe__vfs_read(struct pt_regs *ctx, ..)" in found[1]
     another = Attempt(via="tp_btf:sys_enter", cost="", reason=None)
     assert ladder.nowhere(replace(state, attempts=(*state.attempts, another))) is None
+
+
+def test_many_functions_are_looked_up_in_types_that_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    class Types:
+        def __init__(self, data: bytes) -> None:
+            read.append(data)
+
+        def find(self, kind: object, name: str) -> int:
+            return 7
+
+    monkeypatch.setattr(attach, "BtfTypes", Types)
+    monkeypatch.setattr(btf, "of_running_kernel", lambda: b"")
+    events = ",".join(f"kprobe:vfs_{name}_of_a_test" for name in "abcdefgh")
+    text = f"int hello(void *ctx) {{ return 0; }}\n// ebpftop: attach hello={events}\n"
+    steps = Ladder()
+    attach.forget_types()
+    steps.begin(source(text), FEATURES)
+    assert len(read) == 1
+    assert all(attach.attach_id(Place("fentry", f"vfs_{name}_of_a_test")) == 7 for name in "abcdefgh")
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize(

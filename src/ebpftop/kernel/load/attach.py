@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ebpftop.core.records import Attempt
@@ -85,7 +85,7 @@ def absent(place: Place, features: KernelFeatures) -> str | None:
     if place.kind in ("uprobe", "uretprobe") and not UPROBE_TYPE.exists():
         return "this kernel has no user-space probes (CONFIG_UPROBES)"
     if place.kind in ("fentry", "fexit"):
-        if function_id(place.target) is None:
+        if _function_id(place.target) is None:
             # Without any description, that is the reason.
             is_described = function_id(f"{syscall_prefix()}sys_execve") is not None
             return f"this kernel describes no function {place.target}" if is_described else features.no_fentry
@@ -114,19 +114,38 @@ def attach_id(place: Place) -> int:
     if place.kind not in ("fentry", "fexit", "lsm"):
         return 0
     name = f"bpf_lsm_{place.target}" if place.kind == "lsm" else place.target
-    found = function_id(name)
+    found = _function_id(name)
     if found is None:
         raise LoadError(f"this kernel describes no function {name}")
     return found
 
 
 @cache
+def _function_id(name: str) -> int | None:
+    """Return the BTF type id of a kernel function; None if the kernel describes none of that name."""
+    if "_sys_" in name:
+        return function_id(name)  # these are kept on disk
+    return types.find(Kind.FUNC, name) if (types := _kernel_types()) is not None else None
+
+
+@cache
 def tracepoint_id(name: str) -> int | None:
     """Return the BTF type id of a raw tracepoint (include/trace/bpf_probe.h); None if the kernel has none."""
+    types = _kernel_types()
+    return types.find(Kind.TYPEDEF, f"btf_trace_{name}") if types is not None else None
+
+
+@lru_cache(maxsize=1)
+def _kernel_types() -> BtfTypes | None:
     try:
-        return BtfTypes(btf.of_running_kernel()).find(Kind.TYPEDEF, f"btf_trace_{name}")
+        return BtfTypes(btf.of_running_kernel())
     except BtfError:
         return None
+
+
+def forget_types() -> None:
+    """Free the 15 MB of the kernel's types that names were looked up in. What was found is kept."""
+    _kernel_types.cache_clear()
 
 
 @dataclass

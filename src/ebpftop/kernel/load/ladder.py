@@ -10,7 +10,7 @@ from ebpftop.core.records import NOT_NEEDED, Attempt
 from ebpftop.kernel.attach import KernelFeatures
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.load.adapt import NotAdaptable
-from ebpftop.kernel.load.attach import Link, Place, absent, attach, places
+from ebpftop.kernel.load.attach import Link, Place, absent, attach, forget_types, places
 from ebpftop.kernel.load.events import Event
 from ebpftop.kernel.load.loading import ProgramState
 from ebpftop.kernel.load.source import ProgramSource, Source
@@ -68,6 +68,7 @@ class Ladder:
                 if None not in reasons:
                     new.failed[kind] = str(reasons[0])
             self._programs[program.function] = new
+        forget_types()
 
     def kind(self, function: str) -> str:
         """Return the kind of program that *function* is to be loaded as."""
