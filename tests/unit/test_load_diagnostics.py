@@ -46,7 +46,7 @@ CLANG: Mapping[str, tuple[int | None, str]] = {
     "clang_no_table": (3, "counter_table is used here, and declared nowhere"),
     "clang_non_static": (4, "A program gets its context and at most as many"),
     "clang_printf": (2, "There is no function printf here: a BPF program"),
-    "clang_quote": (2, "This is not C: something is missing or too much"),
+    "clang_quote": (2, "A text begins here with a quote"),
     "clang_redefinition": (5, "hello is there twice."),
     "clang_semicolon": (2, "A statement ends with a semicolon, and here is"),
     "clang_signed_division": (3, "BPF has no division of signed numbers."),
@@ -241,8 +241,10 @@ def test_a_map_that_is_missing_is_suggested_by_what_is_done_with_it() -> None:
 
 
 def test_errors_come_before_warnings_and_notes_belong_to_them() -> None:
-    found = of_compiler((LOGS / "clang_quote.clang.log").read_text(), _source("clang_quote"), "clang_quote.c")
-    assert [one.severity for one in found] == ["error", "error", "warning"]
+    output = "/a.c:1:5: warning: unused\n/a.c:1:1: error: expected '}'\n/a.c:1:2: note: to match this '{'\n"
+    found = of_compiler(output, ["int x;"], "a.c")
+    assert [one.severity for one in found] == ["error", "warning"]
+    assert found[0].suggestion == "it belongs to the one on line 1"
     assert found[0].log
     assert not found[1].log
 

@@ -174,6 +174,8 @@ def test_the_command_line_wins_over_the_file() -> None:
         ("// ebpftop: lesson nine\nint hello(void *c) {}", 1, "lesson"),
         ("// ebpftop: attach\nint hello(void *c) {}", 1, "nothing follows"),
         ("static int hello(void *c) { return 0; }", None, "no program"),
+        ("\nint hello(void *c) {\n if (1) {\n return 0; }\n", 2, "this { is never closed"),
+        ("int a(void *c) {}\n// ebpftop: attach b=syscall:a\nint b(void *c) { {}", 3, "this { is never closed"),
         ("", None, "no program"),
     ],
 )  # fmt: skip

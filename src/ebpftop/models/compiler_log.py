@@ -23,6 +23,10 @@ _BACK_END = re.compile(
 )
 _BARE = re.compile(r"(?:error|fatal error|LLVM ERROR): (?P<text>.*)")
 _PLACE = re.compile(r"(?P<file>/[^\s:,]+):(?P<line>\d+):(?P<column>\d+)")
+_ERROR_AT = re.compile(r"Error at line (?P<line>\d+): (?P<text>.*?)(?: for DAG)?: 0x[0-9a-f]+")
+_FLAG = re.compile(r" \[-W[\w,=+-]*\]$| is invalid in C99(?= \[-W)")
+_INTERNAL = re.compile(r" to 0x[0-9a-f]+: i64 = Constant<\d+>|0x[0-9a-f]+: (?:\w+(?:,\w+)*) = |(?<=\w) 0x[0-9a-f]+,.*")
+"""What clang adds for those who know its options, and LLVM for those who know its insides."""
 _IN_FUNCTION = re.compile(r"In function: (\w+)")
 _MACRO = re.compile(r"expanded from macro '(.*)'")
 _MAIN = "/virtual/main.c"
@@ -45,6 +49,8 @@ class CompilerMessage:
     macro: str = ""
     function: str | None = None
     included: tuple[str, int] | None = None
+    text: str | None = None
+    """The line as the compiler had it, if it printed it: BCC writes some anew, and then the column is of that one."""
 
 
 class _Place(NamedTuple):
@@ -70,7 +76,8 @@ def read(output: str, file: str, included: Mapping[str, int] = _NONE) -> tuple[C
     names of these below its folder.
     """
     found: list[CompilerMessage] = []
-    for whole in output.splitlines():
+    lines = output.splitlines()
+    for at, whole in enumerate(lines):
         text = whole[:_LINE_MAX]
         if match := _MESSAGE.match(text):
             level = match["level"]
@@ -79,11 +86,24 @@ def read(output: str, file: str, included: Mapping[str, int] = _NONE) -> tuple[C
                 if found:
                     found[-1] = _with_note(found[-1], place.words, match["text"])
                 continue
-            message = match["text"]
+            message = _plain(match["text"])
             if place.line is None:
                 message = f"{match['file'].rpartition('/')[2]}:{match['line']}: {message}"
-            severity: Severity = "warning" if level == "warning" else "error"
-            found.append(CompilerMessage(severity, place.line, place.column, message, included=place.included))
+            # A quote that is not closed is only a warning of clang's, and what is wrong.
+            is_error = level != "warning" or message.startswith("missing terminating")
+            printed = lines[at + 1] if at + 1 < len(lines) else ""
+            found.append(
+                CompilerMessage(
+                    "error" if is_error else "warning",
+                    place.line,
+                    place.column,
+                    message,
+                    included=place.included,
+                    text=None if _MESSAGE.match(printed) or printed.startswith("In file") else printed[:_LINE_MAX],
+                )
+            )
+        elif match := _ERROR_AT.match(text):
+            found.append(CompilerMessage("error", int(match["line"]), None, _plain(match["text"])))
         elif match := _BACK_END.match(text):
             place = _place(match, file, included)
             found.append(
@@ -91,15 +111,19 @@ def read(output: str, file: str, included: Mapping[str, int] = _NONE) -> tuple[C
                     "error",
                     place.line,
                     place.column,
-                    match["text"],
+                    _plain(match["text"]),
                     function=match["function"],
                     included=place.included,
                 )
             )
+        elif text.startswith("LLVM ERROR: Cannot select") and found and found[-1].column is None:
+            pass  # of what was said already
         elif (match := _BARE.match(text)) and not text.startswith("error: <unknown>"):
             place_found = _PLACE.search(match["text"])
             place = _place(place_found, file, included) if place_found else _NOWHERE
-            found.append(CompilerMessage("error", place.line, place.column, match["text"], included=place.included))
+            found.append(
+                CompilerMessage("error", place.line, place.column, _plain(match["text"]), included=place.included)
+            )
         elif (match := _IN_FUNCTION.match(text)) and found:
             found[-1] = replace(found[-1], function=match[1])
         if len(found) >= MESSAGES_MAX:
@@ -116,6 +140,11 @@ def _place(match: re.Match[str], file: str, included: Mapping[str, int]) -> _Pla
     if name == _MAIN or name.rpartition("/")[2] == file:
         return _Place(line, column)
     return _NOWHERE
+
+
+def _plain(message: str) -> str:
+    """Return a message without what only who knows the compiler understands; the whole log has it."""
+    return _INTERNAL.sub("", _FLAG.sub("", _FLAG.sub("", message)))
 
 
 def _with_note(one: CompilerMessage, place: str, text: str) -> CompilerMessage:

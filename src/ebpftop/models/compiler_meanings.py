@@ -39,9 +39,12 @@ WORDS: tuple[Words, ...] = (
     _w(
         r"no member named '(?P<name>\w+)' in 'struct (?P<table>\w+)_table_t'",
         "The map {table} has no operation {name}: what can be done with a map depends on its kind.",
-        "BPF_HASH, BPF_ARRAY: lookup update delete increment; BPF_PERF_OUTPUT: perf_submit; BPF_RINGBUF_OUTPUT: "
-        "ringbuf_output "
-        "ringbuf_reserve ringbuf_submit; BPF_PROG_ARRAY: call",
+        "{operation}",
+    ),
+    _w(
+        r"no member named '(?P<name>\w+)' in 'struct tracepoint__(?P<category>\w+?)__(?P<event>\w+)'",
+        "The tracepoint {category}:{event} has no field {name} on this kernel.",
+        "{meant}its fields are in /sys/kernel/tracing/events/{category}/{event}/format",
     ),
     _w(
         r"no member named '(?P<name>\w+)' in '(?P<type>[^']*)'",
@@ -67,6 +70,11 @@ WORDS: tuple[Words, ...] = (
         r"unknown type name '(?P<name>\w+)'",
         "{name} is not a type that is known here.",
         "{meant}u8 u16 u32 u64, s8 s16 s32 s64, char, int, long; a structure is named with its word: struct {name}",
+    ),
+    _w(
+        r"array initializer must be an initializer list or string literal|incomplete type 'char\[\]'",
+        "The text of bpf_trace_printk has to stand in the call itself, between quotes.",
+        'bpf_trace_printk("%s", text)',
     ),
     _w(
         r"has incomplete type 'struct (?P<table>\w+)_table_t'|forward declaration of 'struct (?P<other>\w+)_table_t'",
@@ -138,7 +146,7 @@ WORDS: tuple[Words, ...] = (
         "write it out with simple statements",
     ),
     _w(
-        r"[Uu]nsupported signed division|Cannot select: .*s(?:div|rem)",
+        r"[Uu]nsupport(?:ed)? signed division|Cannot select: .*s(?:div|rem)",
         "BPF has no division of signed numbers.",
         "use unsigned ones: (u32)a / (u32)b",
     ),
@@ -148,12 +156,13 @@ WORDS: tuple[Words, ...] = (
         "write it in a simpler way: integers of 32 or 64 bits, no large values passed by value",
     ),
     _w(
-        r"too many args to|cannot use more than 3 conversion specifiers|too many arguments.*bpf_trace_printk",
+        r"too many args\b|cannot use more than 3 conversion specifiers|too many arguments.*bpf_trace_printk",
         "bpf_trace_printk prints three numbers at most.",
         "print less, or send a structure: BPF_PERF_OUTPUT(output) and output.perf_submit(ctx, &data, sizeof(data))",
     ),
     _w(
-        r"only a single %s|unrecognized (?:conversion|printf)|format string is not|(?:invalid|"
+        r"only a single %s|cannot use several %s|only %d %u %x|"
+        r"unrecognized (?:conversion|printf)|format string is not|(?:invalid|"
         r"unsupported) conversion specifier|"
         r"%.* not supported by bpf_trace_printk|first argument must be a string literal|cannot use printk",
         "bpf_trace_printk knows %d %i %u %x %ld %lu %lx %lld %llu %llx %p, one %s, and its text has to be a constant.",
@@ -203,14 +212,12 @@ WORDS: tuple[Words, ...] = (
     _w(
         r"too few arguments to function call|too few arguments provided to function-like macro",
         "Arguments are missing.",
-        "table.lookup(&key) has one, table.update(&key, &value) two, output.perf_submit(ctx, &data, sizeof(data)) "
-        "three",
+        "{form}",
     ),
     _w(
         r"too many arguments (?:to function call|provided to function-like macro)",
         "There are more arguments than it has.",
-        "table.lookup(&key) has one, table.update(&key, &value) two, output.perf_submit(ctx, &data, sizeof(data)) "
-        "three",
+        "{form}",
     ),
     _w(
         r"incompatible integer to pointer conversion passing",
@@ -312,8 +319,43 @@ WORDS: tuple[Words, ...] = (
     ),
     _w(
         r"(?:subscripted value is not|indirection requires pointer operand)",
-        "This is a number, not a pointer or an array.",
-        "see how it is declared: u64 *n is a pointer, u64 n a number",
+        "This is not a pointer and not an array.",
+        "{subscript}",
+    ),
+    _w(
+        r"invalid operands to binary expression \('typeof \(\w+\.leaf\)'",
+        "The value of this map is a structure: it cannot be counted up as a whole.",
+        "lookup(&key), test it, and count its member: value->count++; a map that only counts has u64 as its value",
+    ),
+    _w(
+        r"must use '(?P<name>\w+)' tag to refer to type '(?P<other>\w+)'",
+        "{other} is a {name}, and is named with that word.",
+        "{name} {other}",
+    ),
+    _w(
+        r"comparison against a string literal|array comparison always evaluates",
+        "This compares addresses, not texts: it is never true.",
+        "compare character by character: text[0] == 'l' && text[1] == 's' && !text[2]",
+    ),
+    _w(
+        r"division by zero|remainder by zero",
+        "This divides by the constant 0. BPF makes 0 of it, and goes on.",
+        "divide by something else",
+    ),
+    _w(
+        r"type specifier missing, defaults to 'int'",
+        "The type is missing: what the function returns, or what the variable holds.",
+        "int in front of it",
+    ),
+    _w(
+        r"expected identifier",
+        "A name is expected here. Often that follows from an error in the same line or above it.",
+        "mend that one first",
+    ),
+    _w(
+        r"function definition is not allowed here",
+        "A function begins within another one: a bracket }} is missing before it.",
+        "close the function above",
     ),
     _w(
         r"invalid operands to binary expression",

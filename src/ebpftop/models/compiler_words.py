@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ebpftop.models.compiler_log import CompilerMessage
 from ebpftop.models.compiler_meanings import WORDS
+from ebpftop.models.map_operations import called_at, declared_as, form_of, helper_meant, operation_meant
 
 _DID_YOU_MEAN = re.compile(r"did you mean (?:to use )?'([^']*)'")
 
@@ -40,7 +41,10 @@ INSTEAD = {
 }
 
 
-NAMES = ("name", "instead", "undeclared", "meant", "opened", "any_type", "any_name", "macro")
+NAMES = (
+    *("name", "instead", "undeclared", "meant", "opened", "any_type", "any_name", "macro"),
+    *("operation", "form", "subscript"),
+)
 """What an explanation may name beside the groups of its pattern."""
 
 
@@ -70,7 +74,31 @@ def _names(one: CompilerMessage, match: re.Match[str], source: Sequence[str]) ->
         "any_type": types[0] if types else "it",
         "any_name": names[0] if names else "it",
         "macro": one.macro.partition("(")[0] or "BPF_HASH",
+        "operation": operation_meant(name, groups.get("table", ""), source),
+        "form": _form(one, source),
+        "subscript": _subscript(one, source),
     }
+
+
+def _line(one: CompilerMessage, source: Sequence[str]) -> str:
+    return source[one.line - 1] if one.line is not None and 0 < one.line <= len(source) else ""
+
+
+def _form(one: CompilerMessage, source: Sequence[str]) -> str:
+    """Return how what is called at the place of a message is written, or some that are called often."""
+    line = _line(one, source)
+    return form_of(*called_at(line, one.column)) or (
+        "table.lookup(&key) has one, table.update(&key, &value) two, output.perf_submit(ctx, &data, sizeof(data)) three"
+    )
+
+
+def _subscript(one: CompilerMessage, source: Sequence[str]) -> str:
+    """Return what to write instead of an index behind something that has none; a map is read by its operations."""
+    found = re.search(r"\b(\w+)\s*\[\s*([^\]]*?)\s*\]", _line(one, source))
+    if found and declared_as(found[1], source):
+        name, key = found.groups()
+        return f"{name} is a map: u64 *value = {name}.lookup(&{key}); if (value) ..; to count: {name}.increment({key})"
+    return "see how it is declared: u64 *n is a pointer, u64 n a number"
 
 
 def _instead(name: str, meant: re.Match[str] | None) -> str:
@@ -78,6 +106,8 @@ def _instead(name: str, meant: re.Match[str] | None) -> str:
         return INSTEAD[name]
     if meant:
         return f"{meant[1]}?"
+    if helper := helper_meant(name):
+        return f"{form_of(helper) or helper}?"
     return f"define it in this file, before it is used: static inline int {name}(..) {{ .. }}"
 
 
@@ -85,7 +115,7 @@ def _undeclared(name: str, meant: re.Match[str] | None, one: CompilerMessage, so
     """Return what to do about a name that is not declared: a map, if one of its operations is called."""
     if meant:
         return f"{meant[1]}?"
-    text = source[one.line - 1] if one.line is not None and 0 < one.line <= len(source) else ""
+    text = _line(one, source)
     method = re.search(rf"\b{re.escape(name)}\s*\.\s*(\w+)\s*\(", text)
     if method:
         macro = _MAPS.get(method[1], "BPF_HASH({name}, u64, u64);").format(name=name)

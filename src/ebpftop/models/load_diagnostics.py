@@ -16,6 +16,7 @@ from ebpftop.models.compiler_log import CompilerMessage
 from ebpftop.models.compiler_log import read as read_compiler
 from ebpftop.models.compiler_words import explained
 from ebpftop.models.verifier_explanation import Explanation
+from ebpftop.models.verifier_lines import in_line
 from ebpftop.models.verifier_log import Step, VerifierLog
 from ebpftop.models.verifier_registers import Maker, maker, origin, register_words
 from ebpftop.models.verifier_words import ERRORS, GLOBAL_VARIABLE, explanation
@@ -27,6 +28,7 @@ _TEXT_MAX = 60
 PATH_LINES = 48
 """Lines of a path that are kept: the last ones."""
 
+_REWRITTEN = re.compile(r"\b\w+\.\w+\(|bpf_trace_printk|->")
 _INSN = re.compile(r"\binsn[= ](\d+)|alloc_insn=(\d+)")
 _MESSAGE_REGISTER = re.compile(r"\bR(\d+)\b")
 _USED_REGISTER = re.compile(r"\b[rw](\d+)\b")
@@ -64,9 +66,13 @@ def of_compiler(
     """
     messages = read_compiler(output, file, {name: one.line for name, one in included.items()})
     ordered = sorted(messages, key=lambda one: one.severity != "error")
-    found = dict.fromkeys(_of_message(one, source, included) for one in ordered)
     log = _log_lines(output)
-    return tuple(msgspec.structs.replace(one, log=log) if at == 0 else one for at, one in enumerate(found))
+    found: list[Diagnostic] = []
+    for one in dict.fromkeys(_of_message(one, source, included) for one in ordered):
+        is_repeated = any((one.line, one.meaning) == (other.line, other.meaning) for other in found)
+        bare = msgspec.structs.replace(one, meaning="", suggestion="") if is_repeated else one
+        found.append(msgspec.structs.replace(bare, log=() if found else log))
+    return tuple(found)
 
 
 def _of_message(one: CompilerMessage, source: Sequence[str], included: Mapping[str, IncludedFile]) -> Diagnostic:
@@ -80,6 +86,8 @@ def _of_message(one: CompilerMessage, source: Sequence[str], included: Mapping[s
         message = f"{name}:{number}: {message}{' in: ' if text else ''}{text}"
         meaning, suggestion = explained(replace(one, line=number), lines)
     line, column = one.line, one.column
+    if not _is_of_the_source(one, _text(source, line)):
+        column = None
     last = next((at for at in range(len(source), 0, -1) if source[at - 1].strip()), 0)
     if line is not None and line > last > 0:  # where the file ends
         line, column = last, None
@@ -94,6 +102,13 @@ def _of_message(one: CompilerMessage, source: Sequence[str], included: Mapping[s
         suggestion=suggestion,
         program=one.function,
     )
+
+
+def _is_of_the_source(one: CompilerMessage, line: str) -> bool:
+    """Return whether the column is one of *line*, and not of what BCC made of it: it writes maps and pointers anew."""
+    if one.text is not None:
+        return "".join(one.text.split()) == "".join(line.split())
+    return one.column is not None and _REWRITTEN.search(line.encode()[: one.column].decode("utf-8", "replace")) is None
 
 
 # ---- the verifier ----
@@ -126,7 +141,10 @@ def of_verifier(
         line = known[0].place(source)
     column = None
     made = _maker(read, message)
-    if known is None:
+    at_line = in_line(message, _text(source, line), source)
+    if at_line is not None:
+        meaning, suggestion = at_line
+    elif known is None:
         meaning, suggestion = ERRORS.get(error, ("", "")) if not read.messages else ("", "")
     else:
         meaning, suggestion = _filled(known[0], known[1], read, made, registers, _text(source, line))

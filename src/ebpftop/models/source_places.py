@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 _LOOP = re.compile(r"(?:for|while)\s*\(|do\s*\{")
-_STATIC = re.compile(r"^\s*static\b(?![^({]*\b(?:inline|__always_inline)\b)[^({;=]*?\b(\w+)\s*\([^;]*$")
+_STATIC = re.compile(r"^\s*static\b(?![^({]*\b(?:inline|__always_inline)\b)[^({;=]*?\b(\w+)\s*\([^;{]*(?:\{.*)?$")
 _ATTRIBUTE = re.compile(r"__attribute__\s*\(\(.*?\)\)|\b(?:__noinline|noinline)\b")
 
 

@@ -84,7 +84,12 @@ MEMORY: tuple[Explanation, ...] = (
         "keep what is large in a map: BPF_PERCPU_ARRAY(scratch, struct data_t, 1);",
     ),
     explain(
-        r"invalid (?:write to|unbounded variable-offset write to|variable-offset write to|indirect access to) stack R|"
+        r"invalid (?:unbounded )?variable-offset write to stack R\d",
+        "An index into a variable on the stack may lead out of it.",
+        "bound the index right before it is used: if (i >= sizeof(buffer)) return 0; (or i & 15 for a buffer of 16)",
+    ),
+    explain(
+        r"invalid (?:write to|indirect access to) stack R|"
         r"invalid stack type R\d+ off=-?\d+ access_size=\d+",
         "{call} would go beyond the variable on the stack that it is given.",
         "pass the size of that variable: sizeof(variable), and bound a size that is not constant: if (n > "

@@ -156,8 +156,19 @@ class CText:
             if (function := self._function(block.declared, block.open_at)) is not None:
                 yield replace(function, close_at=block.close_at, end_line=self.line_of(block.close_at))
 
+    @property
+    def unclosed(self) -> int | None:
+        """The line of the bracket { at the top that is not closed; None if each is."""
+        last = self._all_blocks[-1] if self._all_blocks else None
+        return self.line_of(last.open_at) if last is not None and not last.close_at else None
+
     @cached_property
     def _blocks(self) -> tuple[_Block, ...]:
+        return tuple(block for block in self._all_blocks if block.close_at)
+
+    @cached_property
+    def _all_blocks(self) -> tuple[_Block, ...]:
+        """All blocks; what is not closed is the last, and ends at 0."""
         return tuple(self._find_blocks())
 
     def _find_blocks(self) -> Iterator[_Block]:
@@ -191,6 +202,8 @@ class CText:
                     opened, declared = None, match.end()
             elif depth == 0:
                 declared = match.end()
+        if opened is not None:
+            yield opened
 
     def _conditions(self) -> Iterator[tuple[int, str]]:
         for _line, begin, end in self.directives:

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import gc
 import os
+import re
 import select
 import signal
 import socket
@@ -32,6 +33,7 @@ from ebpftop.lifecycle import helpers
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # include/uapi/linux/prctl.h
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
+_SAID = re.compile(r"\berror\b|^LLVM ERROR: ", re.MULTILINE)
 _OUTPUT_MAX = 256 << 10
 
 _libc = ctypes.CDLL(None)
@@ -133,7 +135,7 @@ def _compile(
             # LLVM ends its process for some errors of the source, such as too large a stack, and says so; and BCC
             # reads on behind an error of clang's, and may crash where nothing is (a map that was not declared).
             crashed = os.WIFEXITED(status) or os.WTERMSIG(status) in _CRASHES
-            is_known = too_little is None and end != "late" and crashed and "error" in output
+            is_known = too_little is None and end != "late" and crashed and _SAID.search(output) is not None
             stage = "clang" if is_known else "limit"
             _answer(requests, number, Built(error=error, stage=stage, output=output), [])
         return end != "gone"

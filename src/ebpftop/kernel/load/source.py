@@ -114,6 +114,8 @@ def read_from(
             str(error), error.remedy or "docs/workbench.md has the hints that a comment may give", error.line
         ) from error
     programs = tuple(_programs(c, {**hints.attach, **attach}, {**hints.lines, **dict.fromkeys(attach)}))
+    if c.unclosed is not None and not (programs and _are_there(programs, hints, attach)):
+        raise SourceRefused("this { is never closed", "add the } that is missing, here or further down", c.unclosed)
     if not programs:
         raise SourceRefused(
             f"{printable(path.name)} has no program", "a program is a function that is not static: int hello(void *ctx)"
@@ -154,9 +156,18 @@ def _programs(
     return list(found.values())
 
 
+def _names(programs: tuple[ProgramSource, ...]) -> set[str]:
+    return {name for program in programs for name in program.names}
+
+
+def _are_there(programs: tuple[ProgramSource, ...], hints: Hints, attach: Mapping[str, tuple[Event, ...]]) -> bool:
+    slots = (function for slot in hints.slots.values() for function in slot.values())
+    return _names(programs) >= {*attach, *hints.attach, *slots}
+
+
 def _check_names(programs: tuple[ProgramSource, ...], hints: Hints, attach: Mapping[str, tuple[Event, ...]]) -> None:
     """Refuse to attach, or to put into a slot, what is not there: it is a slip of the pen."""
-    names = {name for program in programs for name in program.names}
+    names = _names(programs)
     there = ", ".join(program.function for program in programs)
     slots = {function: hints.slot_lines[name, i] for name, slot in hints.slots.items() for i, function in slot.items()}
     lines = {**slots, **hints.lines, **dict.fromkeys(attach)}
