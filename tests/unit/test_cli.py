@@ -276,7 +276,7 @@ def test_a_function_of_a_c_file_is_attached_by_the_same_option(tmp_path: Path) -
         (["stream", "--attach", "hello=syscall:execve"], "there is no probe hello, and no C file"),
         (["stream", "--load", str(path), "--attach", "nobody=syscall:execve"], "there is no program nobody"),
         (["stream", "--load", str(path), "--attach", "hello=nothing:execve"], "is not an event"),
-        (["load", str(tmp_path / "none.c")], "No such file"),
+        (["load", str(tmp_path / "none.c")], "there is no file"),
     ):
         with pytest.raises(SourceError, match=said):
             options_of(parser().parse_args(wrong))

@@ -389,7 +389,7 @@ def test_what_does_not_load_leaves_the_last_good_one(file: FakeFile) -> None:
     probe = started(file)
     probe.read_events(0.0)
     file.was_saved = True
-    output = "/hello.c:3:2: error: use of undeclared identifier 'retrun'\n\tretrun 0;\n\t^\n"
+    output = "/hello.c:3:2: error: use of undeclared identifier 'retrun'\n\treturn 0;\n\t^\n"
     bad = file.loading_of(1, ok=False, stage="clang", error="it does not compile", output=output)
     file.next = bad
     probe.read_events(1.0)

@@ -23,6 +23,7 @@ _BACK_END = re.compile(
 )
 _BARE = re.compile(r"(?:error|fatal error|LLVM ERROR): (?P<text>.*)")
 _PLACE = re.compile(r"(?P<file>/[^\s:,]+):(?P<line>\d+):(?P<column>\d+)")
+_NO_SOURCE = re.compile(r"$|\S+:\d+:\d+: |In file included |\d+ (?:error|warning)s?\b")
 _ERROR_AT = re.compile(r"Error at line (?P<line>\d+): (?P<text>.*?)(?: for DAG)?: 0x[0-9a-f]+")
 _FLAG = re.compile(r" \[-W[\w,=+-]*\]$| is invalid in C99(?= \[-W)")
 _INTERNAL = re.compile(r" to 0x[0-9a-f]+: i64 = Constant<\d+>|0x[0-9a-f]+: (?:\w+(?:,\w+)*) = |(?<=\w) 0x[0-9a-f]+,.*")
@@ -99,7 +100,7 @@ def read(output: str, file: str, included: Mapping[str, int] = _NONE) -> tuple[C
                     place.column,
                     message,
                     included=place.included,
-                    text=None if _MESSAGE.match(printed) or printed.startswith("In file") else printed[:_LINE_MAX],
+                    text=None if _NO_SOURCE.match(printed) else printed[:_LINE_MAX],
                 )
             )
         elif match := _ERROR_AT.match(text):

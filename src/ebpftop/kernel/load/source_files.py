@@ -44,7 +44,8 @@ def read_text(path: Path, called: str | None = None) -> str:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except FileNotFoundError as error:
         raise SourceRefused(
-            f"there is no file {printable(called or str(path))}", "it is loaded as soon as it is there"
+            f"there is no file {printable(called or str(path))}",
+            "check its name; on the screen it is loaded as soon as it is there",
         ) from error
     except OSError as error:
         raise SourceRefused(f"{printable(called or str(path))}: {error.strerror}", "see its permissions") from error
