@@ -29,7 +29,7 @@ from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.load.source import Source
 from ebpftop.kernel.load.source_lines import Lined, with_texts
 
-_WALKED = re.compile(r"^\d+: \(", re.MULTILINE)  # an instruction in the verifier's log
+_WALKED = re.compile(r"^\d+: \(|^processed [1-9]", re.MULTILINE)  # an instruction in the verifier's log, or its totals
 _LATE_REMEDY = "loops multiply its work: give them fixed, small limits, and fewer branches inside; or split the program"
 
 

@@ -25,6 +25,7 @@ _STATS_LOG, _FULL_LOG, _PATH_LOG = 4, 2, 1  # BPF_LOG_STATS, BPF_LOG_LEVEL2 and 
 _STATS_BYTES, _LOG_BYTES = 4096, 16 << 20
 _NAME_MAX = 15
 _WALKED = "processed "  # print_verification_stats: at the end of its walk, also of one that led to an error
+_TOO_LARGE = "program is too large. Processed"
 
 # struct bpf_prog_info: id at 4, tag at 8, jited_prog_len at 16, xlated_prog_len, run_time_ns at 192, run_cnt,
 # recursion_misses, verified_insns (Linux 5.16).
@@ -106,6 +107,8 @@ def load(program: Program, kind: str, attach_id: int, btf_fd: int | None, deadli
                 return Accepted(fd, log)
     if first is None:
         return Refused(errno.EAGAIN, "")
+    if _TOO_LARGE in first.log:  # to write down a million instructions takes longer than to walk them
+        return Refused(first.errno or errno.EINVAL, first.log)
     return Refused(first.errno or errno.EINVAL, _why(program, kind, attach_id, btf_fd, deadline) or first.log)
 
 
