@@ -35,6 +35,9 @@ from ebpftop.kernel.offsets import function_id
 _TIME_S = 300  # long enough for an emulated processor
 _SYMBOLS = ("btrfs_file_operations", "ext4_file_operations", "vm_zone_stat", "vm_stat")
 
+_OLD = ("__vfs_read", "__vfs_write")
+"""Functions that a tool tries first, and replaces where the kernel has none."""
+
 _record: dict[str, Any] = {"text": "", "flags": [], "attach": []}
 
 
@@ -147,6 +150,8 @@ class _Recorder(bcc.BPF):  # type: ignore[misc]  # bcc has no types
     attach_raw_socket = attach_func = detach_func = detach_kprobe = detach_uprobe = remove_xdp = attach_xdp
 
     def _attach(self, kind: str, function: object, event: object) -> None:
+        if _text(event) in _OLD and _text(event) not in _symbols():
+            raise OSError(f"the kernel has no function {_text(event)}")  # the tool tries another
         _record["attach"].append((kind, _text(function), _text(event)))
 
     def num_open_probes(self) -> int:

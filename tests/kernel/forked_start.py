@@ -82,6 +82,14 @@ class Started:
         self.send_signal(signal.SIGKILL)
 
 
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Start one that ends by itself and says little; return how it ended."""
+    started = Started(*arguments)
+    with started.stdout, started.stderr:
+        stdout, stderr = started.stdout.read(), started.stderr.read()
+    return subprocess.CompletedProcess(arguments, started.wait(60), stdout, stderr)
+
+
 @cache
 def _starter() -> socket.socket:
     """Start the process that all others are forked from; it ends with this one."""
