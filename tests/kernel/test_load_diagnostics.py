@@ -9,7 +9,7 @@ import pytest
 
 from ebpftop.kernel.load.server import LoadServer
 from ebpftop.models.load_diagnostics import of_verifier
-from ebpftop.probes.load_report import diagnostics
+from ebpftop.probes.load_problems import diagnostics
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
 pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
@@ -89,10 +89,19 @@ def test_files_that_are_included_are_read_watched_and_explained(tmp_path: Path, 
     assert file.file.saved() or file.file.saved()
     assert problems() == []
 
+    shown = "static inline u64 of(u64 *v) {\n    return *v;\n}\n"
+    (tmp_path / "further.h").write_text(shown)
+    file.write(INCLUDES.replace("counts.increment(key)", "return of(counts.lookup(&key))"))
+    ((line, message),) = problems()
+    assert (line, message) == (1, "further.h:2: R0 invalid mem access 'map_value_or_null' in: return *v;")
+    file.write(INCLUDES)
+    assert problems() == []
+
     text = file.path.read_text()
     file.path.unlink()
     assert problems() == [(None, f"there is no file {file.path}")]
     assert file.file.loading is not None
+    assert file.file.loading.remedy == "it is loaded again when it is back"
     assert file.file.loading.source == text
     assert file.file.good is not None
     file.write(text)

@@ -18,7 +18,7 @@ from ebpftop.kernel.load.limits import PROGRAMS_MAX
 from ebpftop.kernel.load.loaded_file import LoadedFile
 from ebpftop.kernel.load.loading import Loading
 from ebpftop.kernel.load.server import LoadServer
-from ebpftop.probes.load_report import diagnostics
+from ebpftop.probes.load_problems import diagnostics
 from tests.kernel.support import needs_root, of
 from tests.kernel.test_load import LESSONS, Loads
 

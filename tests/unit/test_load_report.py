@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ebpftop.kernel.load.loading import LineInfo, Loading, ProgramState
 from ebpftop.kernel.load.source_files import Included
-from ebpftop.probes.load_report import diagnostics
+from ebpftop.probes.load_problems import diagnostics
 
 SOURCE = "int hello(void *ctx) {\n\tint unused;\n\treturn 0;\n}\n"
 WARNING = "/hello.c:2:6: warning: unused variable 'unused' [-Wunused-variable]\n"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ebpftop.kernel.load.verifier_text import without_addresses
+from ebpftop.kernel.load.loading import LineInfo, ProgramState
+from ebpftop.kernel.load.verifier_text import refused_place, without_addresses
 from ebpftop.models.load_diagnostics import of_verifier
 
 LOGS = sorted((Path(__file__).parent / "load_logs").glob("*.[5-7].*.log"))
@@ -48,6 +49,23 @@ def test_a_map_is_named_wherever_its_address_stood() -> None:
     assert "0xffff" not in masked
     assert masked.count("(18) r1 = map[counts]") == 3
     assert masked.count("\n") == 3
+
+
+def test_the_place_of_a_refusal_is_that_of_its_instruction() -> None:
+    lines = (
+        LineInfo(0, 5, 1, "a.c", ""),
+        LineInfo(2, 3, 1, "/tree/include/quoted/x.h", ""),
+        LineInfo(4, 7, 1, "a.c", ""),
+    )
+    code = CODE[:-8] + struct.pack("=BBhi", 0x8D, 0, 0, 0)
+    program = ProgramState("hello", None, 5, log="0: (18) r1 = 0x1\n2: (18) r2 = 0x0\n", insns=code, lines=lines)
+    for message, expected in (
+        ("R2 invalid mem access 'scalar'", lines[1]),
+        ("infinite loop detected at insn 1", lines[0]),
+        ("unknown opcode 8d", lines[2]),
+    ):
+        assert refused_place(message, program) == expected
+    assert refused_place("nothing was walked", ProgramState("hello", None, 5, lines=lines)) is None
 
 
 def test_a_number_of_the_source_stays() -> None:

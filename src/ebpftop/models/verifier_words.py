@@ -192,6 +192,12 @@ _PROGRAM: tuple[Explanation, ...] = (
     explain(r"div(?:ision)? by zero", "This divides by the constant 0.", "divide by something else, or test it first"),
     explain(r"frame pointer is read only", "r10 points to the stack and may not be changed.", "use another register"),
     explain(
+        r"unknown opcode 8d",
+        "This calls through a pointer, which BPF cannot: usually an operation of a map in a file that is included. BCC "
+        "translates maps, and -> of the kernel's structures, in the file itself only.",
+        "move the function into the file; keep structures, constants and simple functions in the other",
+    ),
+    explain(
         r"unknown opcode|BPF_\w+ uses reserved fields|invalid BPF_LD_IMM|invalid BPF_LD",
         "The kernel does not know this instruction: the compiler made it for a newer kernel.",
         "compile for an older instruction set: -mcpu=v1 or v2",

@@ -73,7 +73,10 @@ class Attempt:
         except SourceRefused as error:
             self.was_read.set()
             text = self._text_before if error.text is None else error.text
-            return Loading(False, generation, "source", error.message, error.remedy, error.line, source=text)
+            # If there was one, its name is right.
+            is_gone = error.text is None and bool(self._text_before) and not self._path.exists()
+            remedy = "it is loaded again when it is back" if is_gone else error.remedy
+            return Loading(False, generation, "source", error.message, remedy, error.line, source=text)
         while (result := self._build(source, now)) is None:
             pass
         if isinstance(result, Failure):
