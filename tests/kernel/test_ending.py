@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -175,9 +176,32 @@ def test_a_stream_whose_reader_sleeps_ends_after_a_whole_line_and_says_what_is_m
         lines = [json.loads(line) for line in data.splitlines()]
         assert not of("exec", lines, argv=["/bin/true", "last"])
         assert child.stderr is not None
-        assert child.stderr.read().decode() == (
-            "ebpftop: the last events were not read in 1.1 s; with EBPFTOP_END_S=60 it may take half a minute\n"
+        said = re.fullmatch(
+            r"ebpftop: the last events were not read in 1\.1 s after ([\d,]+) records?, ([\d,]+) more (?:was|were) not "
+            r"written; with EBPFTOP_END_S=60 it may take half a minute\n",
+            child.stderr.read().decode(),
         )
+        assert said is not None
+        assert int(said[1].replace(",", "")) == len(lines) - 1  # the header is no record
+        assert int(said[2].replace(",", "")) >= 1
+
+
+def test_a_stream_whose_reader_goes_says_what_it_had_no_reader_for() -> None:
+    reading_fd, writing_fd = os.pipe()
+    command = [*_EBPFTOP, "stream", "--probes", "users,execs", "--interval", "0.05", *_ME]
+    child = subprocess.Popen(command, stdout=writing_fd, stderr=subprocess.PIPE)
+    os.close(writing_fd)
+    with os.fdopen(reading_fd, "rb") as pipe:
+        while b'"users"' not in pipe.readline():
+            pass
+    with child:
+        subprocess.run(["/bin/true"], check=True)
+        assert child.stderr is not None
+        said = child.stderr.read().decode()
+    assert child.returncode == 0
+    assert re.fullmatch(
+        r"ebpftop: the reader has gone after [\d,]+ records?, [\d,]+ more (?:was|were) not written\n", said
+    ), said
 
 
 def test_a_stream_that_is_given_more_time_waits_for_its_reader_and_reads_everything() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from ebpftop.commands.delivered import Delivered
 from ebpftop.commands.kernel_options import (
     NO_PRIVILEGE,
     check_machine,
@@ -18,7 +19,8 @@ from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.stream import pump
 from ebpftop.commands.when import When, runner_of
 from ebpftop.core.format import counted, size
-from ebpftop.core.records import Lost, Record
+from ebpftop.core.records import Record
+from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
@@ -56,23 +58,27 @@ def run(args: argparse.Namespace) -> int:
             source.close()
             discard()
             return 1
-    lost: dict[tuple[str, str], int] = {}
+    delivered = Delivered()
 
     def sink(records: Sequence[Record]) -> None:
-        for record in records:
-            if isinstance(record, Lost):
-                lost[record.probe, record.where] = record.count
+        delivered.note(records)
         writer.write(records)
+
+    def so_far() -> str:
+        return f" {delivered.written_text(writer.records)}"
 
     process.end_by(lambda: None)  # `pump` sees it
     with process.undone_at_last(writer.abandon):
         try:
-            status = pump(source, sink, args.duration, when)
-        finally:
-            source.close()
-            writer.close()
+            try:
+                status = pump(source, sink, args.duration, when, so_far)
+            finally:
+                source.close()
+                writer.close()
+        except SourceError as error:
+            raise SourceError(f"{error.cause}{delivered.lost_text()}", error.remedy) from error
     report(
         f"{counted(writer.records, 'record', whole=True)} in {args.file}, {size(writer.bytes_written)}"
-        + "".join(f"; {count:,} {probe} lost ({where})" for (probe, where), count in lost.items())
+        + delivered.lost_text()
     )
     return status

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ebpftop.commands.delivered import Delivered
 from ebpftop.commands.kernel_options import (
     NO_PRIVILEGE,
     check_machine,
@@ -21,6 +22,7 @@ from ebpftop.commands.kernel_options import (
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.when import When, runner_of
 from ebpftop.commands.whole_lines import LineWriter
+from ebpftop.core.format import counted
 from ebpftop.core.records import Probe, Record
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
@@ -35,18 +37,26 @@ if TYPE_CHECKING:
 Sink = Callable[[Sequence[Record]], None]
 
 
-def pump(source: KernelSource, sink: Sink, duration_s: float | None, when: When | None = None) -> int:
+def pump(
+    source: KernelSource,
+    sink: Sink,
+    duration_s: float | None,
+    when: When | None = None,
+    so_far: Callable[[], str] = lambda: "",
+) -> int:
     """Give *sink* the header, then everything that *source* yields, until *duration_s* is over or a signal came.
 
     *when* looks at all of it too, and may end it.
 
     A signal raises nothing in the middle of a write: it is checked between two batches.
 
+    *so_far* says what was written until now, if the end is cut short; it must not wait.
+
     Returns the exit status. `duration_s` counts from the last attach, on the monotonic clock, which cannot be set. All
     events within it are delivered.
     """
     # From the first record on: a reader that stops reading may block it anywhere.
-    with process.undone_at_last(_report_cut):
+    with process.undone_at_last(lambda: _report_cut(so_far())):
         sink([source.header])
         if when is not None:
             when.begin(source.header)
@@ -94,11 +104,12 @@ def _report_gone(gone: tuple[str, ...]) -> None:
         stdio.report("all that the filter names exists again")
 
 
-def _report_cut() -> None:
+def _report_cut(so_far: str) -> None:
     """Report that the end was cut short. If stderr is not writable at once, skip it: there is no time to wait."""
     if select.select([], [sys.stderr], [], 0)[1]:
         stdio.report(
-            f"the last events were not read in {ORDERLY_S:.1f} s; with EBPFTOP_END_S=60 it may take half a minute"
+            f"the last events were not read in {ORDERLY_S:.1f} s{so_far}; "
+            "with EBPFTOP_END_S=60 it may take half a minute"
         )
 
 
@@ -114,23 +125,32 @@ def run(args: argparse.Namespace) -> int:
     stdout = LineWriter(outputs.stdout_fd)
     encoder = ReadingEncoder()
     source = open_kernel(options_of(args), root_work(loads=args.load is not None))
+    delivered = Delivered()
+
+    def so_far() -> str:
+        return f" {delivered.written_text(max(0, stdout.written - 1))}"  # without the header
 
     def sink(records: Sequence[Record]) -> None:
         if records:
+            delivered.note(records)
             try:
                 stdout.write([encoder.encode(record) + b"\n" for record in records])
             except BrokenPipeError:
                 raise
             except OSError as error:
-                raise stdio.write_error(error) from error
+                raise stdio.write_error(error, so_far() if stdout.written else "") from error
 
     process.end_by(lambda: None)  # `pump` sees it
     try:
         if report_failed(source):
-            return pump(source, sink, args.duration, when)
+            status = pump(source, sink, args.duration, when, so_far)
+            if lost := delivered.lost_text():
+                stdio.report(f"{counted(delivered.records, 'record', whole=True)}{lost}")
+            return status
         pump(source, sink, 0.0)  # the reader of the stream gets the reason, too
         return 1
     except BrokenPipeError:
+        stdio.report(f"the reader has gone{so_far()}")
         return 0
     finally:
         source.close()

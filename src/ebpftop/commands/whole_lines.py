@@ -26,6 +26,8 @@ class LineWriter:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
+        self.written = 0
+        """Whole lines that were written."""
 
     def write(self, lines: Iterable[bytes]) -> None:
         """Write *lines*, each with its newline."""
@@ -48,12 +50,15 @@ class LineWriter:
             self._put(b"".join(together))
 
     def _put(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
+        view, at = memoryview(data), 0
+        while at < len(data):
             try:
-                view = view[os.write(self._fd, view) :]
+                end = at + os.write(self._fd, view[at:])
             except BlockingIOError:  # a program that shares this pipe set O_NONBLOCK, as ssh does
                 select.select((), (self._fd,), ())
+            else:
+                self.written += data.count(b"\n", at, end)
+                at = end
 
     def _wait_for_room(self, size: int) -> None:
         """Wait until *size* bytes can be written at once. It assumes that nobody else writes to this pipe."""

@@ -130,8 +130,8 @@ def write_stdout(text: str) -> None:
         raise write_error(error) from error
 
 
-def write_error(error: OSError) -> SourceError:
-    """Return the error to report if writing to stdout failed."""
+def write_error(error: OSError, so_far: str = "") -> SourceError:
+    """Return the error to report if writing to stdout failed; *so_far*: what came before, `` after 3 records``."""
     if error.errno == errno.EBADF:
         return SourceError("stdout is closed, or not open for writing", _WRITE_ELSEWHERE)
-    return SourceError(f"stdout: {error.strerror}", _REMEDIES.get(error.errno or 0, "write elsewhere"))
+    return SourceError(f"stdout: {error.strerror}{so_far}", _REMEDIES.get(error.errno or 0, "write elsewhere"))
