@@ -7,6 +7,8 @@ import pytest
 from ebpftop.kernel.btf import Btf
 from ebpftop.kernel.btf_types import VOID, BtfTypes, Constant, Kind, Member
 from ebpftop.kernel.errors import BtfError
+from ebpftop.kernel.load.layout import layout_of
+from ebpftop.kernel.load.meanings import Hints
 from tests.unit.btf_builder import BtfBuilder
 
 
@@ -147,3 +149,33 @@ def test_a_blob_that_is_cut_or_wrong_is_refused() -> None:
     number = unknown.add(25, "later")
     with pytest.raises(BtfError, match="unknown kind"):
         BtfTypes(unknown.blob()).type(number)
+
+
+@pytest.mark.parametrize("kind", [Kind.TYPEDEF, Kind.CONST, Kind.VOLATILE])
+def test_a_type_of_itself_has_nothing_behind_it(kind: Kind) -> None:
+    build = BtfBuilder()
+    own = build.add(kind, "own" if kind == Kind.TYPEDEF else "", 1)
+    first = build.typedef("first", 3)
+    second = build.typedef("second", 2)
+    array = build.array(4, 2)
+    variable = build.add(Kind.VAR, "one", 5, [0])
+    types = BtfTypes(build.blob())
+    for number in (own, first, second):
+        with pytest.raises(BtfError, match="without end"):
+            types.bare(number)
+    for number in (own, second, array, variable):
+        with pytest.raises(BtfError, match="without end"):
+            types.size_of(number)
+        with pytest.raises(BtfError, match="without end"):
+            layout_of(types, number, Hints({}, "own", "value"))
+
+
+def test_what_is_behind_many_names_is_found() -> None:
+    build = BtfBuilder()
+    last = build.integer("int", 4)
+    for at in range(30):
+        last = build.typedef(f"t{at}", last)
+    for _ in range(20):
+        last = build.array(last, 1)
+    types = BtfTypes(build.blob())
+    assert types.size_of(last) == 4

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpftop.kernel.load.c_text import CText
+from ebpftop.core.c_text import CText
 from ebpftop.kernel.load.events import EventError, parse
 from ebpftop.kernel.load.hints import parse_all_attach
 from ebpftop.kernel.load.source import Source, SourceRefused, read, read_from

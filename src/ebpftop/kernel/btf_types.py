@@ -47,6 +47,9 @@ class Kind(IntEnum):
 
 COMPOSITES = frozenset({Kind.STRUCT, Kind.UNION})
 ENUMS = frozenset({Kind.ENUM, Kind.ENUM64})
+_DEEPEST = 64
+"""Types of types; the kernel follows 32 (MAX_RESOLVE_DEPTH, kernel/bpf/btf.c)."""
+
 MODIFIERS = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
 """What stands before another type and changes nothing of how it lies in memory."""
 
@@ -310,16 +313,24 @@ class BtfTypes:
             yield Constant(self.string(words[i]), value - (1 << 64) if signed and value >> 63 else value)
 
     def bare(self, number: int) -> Type:
-        """Return the type behind typedefs and qualifiers."""
-        while (found := self.type(number)).kind in MODIFIERS:
+        """Return the type behind typedefs and qualifiers. Raises BtfError if there is none: a typedef of itself."""
+        return self.behind(number, MODIFIERS)
+
+    def behind(self, number: int, kinds: frozenset[Kind]) -> Type:
+        """Return the type *number*, or the first behind it that is of none of these *kinds*. Raises BtfError."""
+        for _ in range(_DEEPEST):
+            if (found := self.type(number)).kind not in kinds:
+                return found
             number = found.target
-        return found
+        raise BtfError("the BTF blob has types of types without end")
 
     def size_of(self, number: int) -> int:
-        """Return how many bytes a value of the type *number* has; 0 for void and functions."""
-        found = self.bare(number)
-        if found.kind == Kind.ARRAY:
-            return found.length * self.size_of(found.target)
-        if found.kind == Kind.VAR:
-            return self.size_of(found.target)
-        return _POINTER_SIZE if found.kind == Kind.PTR else found.size
+        """Return how many bytes a value of the type *number* has; 0 for void and functions. Raises BtfError."""
+        count = 1
+        for _ in range(_DEEPEST):
+            found = self.bare(number)
+            if found.kind not in (Kind.ARRAY, Kind.VAR):
+                return count * (_POINTER_SIZE if found.kind == Kind.PTR else found.size)
+            count *= found.length if found.kind == Kind.ARRAY else 1
+            number = found.target
+        raise BtfError("the BTF blob has arrays of arrays without end")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from ebpftop.kernel.load.c_text import Function
+from ebpftop.core.c_text import Function
 from ebpftop.kernel.load.call_gate import Compat, gate
 from ebpftop.kernel.load.contexts import ARGUMENTS_MAX, ONE_ARGUMENT, PREAMBLE, Context, Kind, NotAdaptable
 from ebpftop.kernel.load.register_edits import Edit, reads_registers, register_edits

@@ -16,6 +16,7 @@ from ebpftop.kernel.load.kernel_types import KernelTypes
 _NAME = re.compile(r"[A-Za-z_]\w*")
 # As gcc and clang write them, in whatever order; a kernel with parts in Rust has integers that C does not know.
 _C_INTEGERS = frozenset(("char", "short", "int", "long", "signed", "unsigned", "_Bool", "__int128"))
+_QUALIFIERS = MODIFIERS - {Kind.TYPEDEF}
 _TAGS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.ENUM64: "enum"}
 # What a compiler declares by itself; BTF has it too.
 _CLANGS = frozenset((tag("__va_list_tag"), "__builtin_va_list", "va_list", "__gnuc_va_list"))
@@ -155,9 +156,7 @@ class Declarations:
 
     def _declared(self, number: int, name: str, *, follow: bool = False) -> str:
         """Return the declaration of *name* with the type *number*; *follow*: what a pointer points to is needed."""
-        found = self._btf.type(number)
-        while found.kind in MODIFIERS and found.kind != Kind.TYPEDEF:
-            found = self._btf.type(found.target)
+        found = self._btf.behind(number, _QUALIFIERS)
         if found.kind == Kind.ARRAY:
             return self._declared(found.target, f"{name}[{found.length}]", follow=follow)
         if found.kind == Kind.PTR:
@@ -169,9 +168,7 @@ class Declarations:
         return self._bytes(found, name)
 
     def _pointer(self, target: int, name: str, *, follow: bool) -> str:
-        found = self._btf.type(target)
-        while found.kind in MODIFIERS and (found.kind != Kind.TYPEDEF or not follow):
-            found = self._btf.type(found.target)
+        found = self._btf.behind(target, _QUALIFIERS if follow else MODIFIERS)
         # In C, a name that ends with brackets or parentheses is an array first, and then a pointer: *name[2].
         if found.kind == Kind.PTR:
             return self._pointer(found.target, f"*{name}", follow=follow)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ebpftop.kernel.load.c_text import Comment
+from ebpftop.core.c_text import Comment
 from ebpftop.kernel.load.events import Event, EventError, parse
 
 _LINE = re.compile(r"^[\s/*]*ebpftop:[ \t]*(\S*)[ \t]*(.*?)[ \t]*(?:\*/)?[ \t]*$")

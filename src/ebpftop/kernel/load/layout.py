@@ -16,6 +16,8 @@ from ebpftop.kernel.load.values import Address, Array, Bits, Bool, Codec, Hex, M
 
 _POINTER_BYTES = 8
 _WORD_BYTES = 8
+_COUNTS_MAX = 256
+"""Characters of the sizes of an array of arrays."""
 _NAMES_MAX = 256
 """Constants of an enum that a record lists."""
 _MEMBERS_MAX = 512
@@ -81,7 +83,9 @@ def unknown(size: int, name: str = "") -> Layout:
 
 
 def layout_of(types: BtfTypes, type_id: int, hints: Hints, name: str = "") -> Layout:
-    """Return the layout of a type; raises BtfError if there is no such type. *name* is whose value that is, or empty.
+    """Return the layout of a type; raises BtfError if there is no such type, or no end of it.
+
+    *name* is whose value that is, or empty.
 
     Members of anonymous structures and unions are those of the structure around them, as in C.
     """
@@ -217,7 +221,7 @@ class _Reader:
             return f"{self.written(found.target, depth + 1)} *".replace("* *", "**")
         if found.kind == Kind.ARRAY:
             counts, inner = "", found
-            while inner.kind == Kind.ARRAY:
+            while inner.kind == Kind.ARRAY and len(counts) < _COUNTS_MAX:
                 counts, inner = f"{counts}[{inner.length or ''}]", self._types.bare(inner.target)
                 found = inner if inner.kind == Kind.ARRAY else found
             return f"{self.written(found.target, depth + 1)}{counts}"

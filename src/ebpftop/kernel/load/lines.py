@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ebpftop.kernel.load.c_text import CText
+from ebpftop.core.c_text import CText
 from ebpftop.kernel.load.source import Source
 
 _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple, TypeAlias
 
-from ebpftop.kernel.load.c_text import Function
+from ebpftop.core.c_text import Function
 from ebpftop.kernel.load.events import Event
 
 Style: TypeAlias = Literal["plain", "kprobe", "syscall", "tracepoint", "raw_tracepoint", "fentry", "fexit", "lsm"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ebpftop.kernel.load.c_text import CText, Function
+from ebpftop.core.c_text import CText, Function
 from ebpftop.kernel.load.contexts import ONE_ARGUMENT, Context, NotAdaptable
 
 _CAST = r"(?:\([^()]*\)\s*)?"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from ebpftop.core.c_text import CText, Function
 from ebpftop.core.escape import printable
-from ebpftop.kernel.load.c_text import CText, Function
 from ebpftop.kernel.load.events import Event
 from ebpftop.kernel.load.hints import HintError, Hints, read_hints
 from ebpftop.kernel.load.prefixes import Style, hook_of

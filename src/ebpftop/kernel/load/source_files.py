@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from ebpftop.core.c_text import CText
 from ebpftop.core.escape import printable
-from ebpftop.kernel.load.c_text import CText
 from ebpftop.lifecycle.invoker import invoker
 
 BYTES_MAX = 1 << 20
