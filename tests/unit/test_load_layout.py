@@ -186,8 +186,10 @@ def test_a_cell_is_written_as_it_is_typed(compiled: tuple[BtfTypes, bytes], path
     [
         ("pid", "-1", "-1 is beyond u32: 0 to 4294967295"),
         ("pid", "4294967296", "is beyond u32"),
-        ("pid", "5ms", "5ms is not a whole number"),
-        ("pid", "", "nothing is not a whole number"),
+        ("pid", "5ms", "5ms is neither a number nor a process that runs"),
+        ("pid", "", "nothing is neither a number"),
+        ("most", "", "nothing is not a whole number"),
+        ("most", "bash", "bash is not a whole number"),
         ("small", "128", "128 is beyond signed char: -128 to 127"),
         ("f1", "8", "8 is beyond 3 bits: 0 to 7"),
         ("f2", "16", "16 is beyond 5 bits: -16 to 15"),
@@ -212,6 +214,35 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     with pytest.raises(BadValue) as refused:
         encoded(layout(types, "all"), text, data, path)
     assert why in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "read"),
+    [
+        ("pid", "bash", 4711),
+        ("pid", "4711 bash", 4711),
+        ("pid", "12 of another", 12),
+        ("delta_ns", "1.2 ms", 1_200_000),
+        ("delta_ns", "2m00s", 120_000_000_000),
+        ("delta_ns", "6h24m", 23_040_000_000_000),
+        ("most", "9.19 kB", 9190),
+        ("most", "631 MB", 631_000_000),
+        ("most", "4 KiB", 4096),
+        ("most", "7 B", 7),
+    ],
+)
+def test_what_is_shown_can_be_typed(compiled: tuple[BtfTypes, bytes], path: str, text: str, read: int) -> None:
+    def resolve(field: Field, name: str) -> int | None:
+        return 4711 if (field.meaning, name) == ("pid", "bash") else None
+
+    whole = layout(compiled[0], "all")
+    written = whole.decode(encoded(whole, text, compiled[1], path, resolve))
+    assert written == {**EXPECTED, path: read}
+
+
+def test_a_number_with_the_name_of_another_one_is_refused(compiled: tuple[BtfTypes, bytes]) -> None:
+    with pytest.raises(BadValue, match="bash is 4711, not 12"):
+        encoded(layout(compiled[0], "all"), "12 bash", compiled[1], "pid", lambda _, name: 4711)
 
 
 def test_a_new_key_is_typed_member_by_member(compiled: tuple[BtfTypes, bytes]) -> None:

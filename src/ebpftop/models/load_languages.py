@@ -117,7 +117,8 @@ def _value(leaf: Leaf, whole: object, name: str | None) -> object:
         return value if isinstance(value, (int, float)) else None
     if value is None:
         return None
-    return tuple(text for text in (typed_text(leaf, value), name) if text)
+    texts = typed_text(leaf, value), name, str(worded(leaf.field, value, name or ""))
+    return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def typed_text(leaf: Leaf, value: object) -> str:

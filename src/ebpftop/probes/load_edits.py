@@ -29,16 +29,16 @@ class MapEdits:
         with refusing():
             one = self._maps.writable(name)
             key_layout, layout = _layouts(one)
-            raw_key = encoded(key_layout, key)
+            raw_key = encoded(key_layout, key, resolve=self._names.number)
             before = one.map.lookup(raw_key)
             first = one.map.cpu_values(before)[0] if before is not None else None
-            self._file.write(name, raw_key, encoded(layout, value, first, field))
+            self._file.write(name, raw_key, encoded(layout, value, first, field, self._names.number))
 
     def delete_key(self, name: str, key: str) -> None:
         """Delete a key of a map."""
         with refusing():
             one = self._maps.writable(name)
-            if not self._file.delete(name, encoded(_layouts(one)[0], key)):
+            if not self._file.delete(name, encoded(_layouts(one)[0], key, resolve=self._names.number)):
                 raise SourceError(f"{printable(name)} has no key {printable(key)}")
 
     def set_slot(self, name: str, index: str, program: str | None) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from ebpftop.core.escape import comm_text
 from ebpftop.core.load_records import Field, Value
+from ebpftop.kernel.load.values import BadValue
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.probes.stack_names import StackNames
 from ebpftop.probes.traced_calls import RawStacks
-from ebpftop.probes.user_names import UserNames
+from ebpftop.probes.user_names import UserNames, uid_of
 from ebpftop.syscalls import abi as abis
-from ebpftop.syscalls.errno_names import error_name, signal_name
+from ebpftop.syscalls.errno_names import error_code, error_name, signal_name, signal_numbers
 
 _REMEMBERED = 8192
 _COMM_FOR_S = 1.0
@@ -28,6 +29,8 @@ _FRAME = struct.Struct("=i20sQ")  # struct bpf_stack_build_id
 _IP = 2  # BPF_STACK_BUILD_ID_IP
 _FUNCTIONS_MAX = 127
 _PID_MASK = (1 << 32) - 1
+_USER_PATIENCE_S = 1.0
+_NAMED_MAX = 5
 
 Stack = Callable[[int], tuple[int, ...]]
 """Returns the addresses of a stack by its id, the innermost first; () if there is none."""
@@ -72,6 +75,35 @@ class LoadNames:
             case "stack":
                 return self._functions(self._stack(value), beside)
         return None
+
+    def number(self, field: Field, text: str) -> int | None:
+        """Return the number that a name stands for as a value of *field*; None: none.
+
+        Raises BadValue if several processes have the name, SourceError if nobody answers who a user is.
+        """
+        match field.meaning:
+            case "uid":
+                known = self._users.uid(text)
+                return uid_of(text, _USER_PATIENCE_S) if known is None else known
+            case "pid" | "tid":
+                return self._pid(text)
+            case "errno" | "ret":
+                code = error_code(text.upper())
+                return -code if code is not None and field.meaning == "ret" else code
+            case "syscall":
+                return self.syscall(text)
+            case "signal":
+                signals = signal_numbers()
+                return signals.get(text.upper(), signals.get(f"SIG{text.upper()}"))
+        return None
+
+    def _pid(self, comm: str) -> int | None:
+        """Return the process with this command name; None if none runs."""
+        found = [int(name) for name in os.listdir("/proc") if name.isdecimal() and self.comm(int(name)) == comm]
+        if len(found) > 1:
+            pids = ", ".join(map(str, sorted(found)[:_NAMED_MAX]))
+            raise BadValue(f"{len(found)} processes are called {comm}: type the pid ({pids})")
+        return found[0] if found else None
 
     def syscall(self, name: str) -> int | None:
         """Return the number of a system call on this machine; None for an unknown one."""

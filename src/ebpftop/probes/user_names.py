@@ -65,6 +65,10 @@ class UserNames:
         self._spent = time.monotonic()
         self._patience_s = left_s - (self._spent - begin)
 
+    def uid(self, name: str) -> int | None:
+        """Return the uid that has *name*, as far as it was looked up here."""
+        return next((uid for uid, known in list(self._names.items()) if known == name), None)
+
     def knows(self, uid: int) -> bool:
         """Return whether the answer for *uid* has come, even if it has no name."""
         return uid in self._names

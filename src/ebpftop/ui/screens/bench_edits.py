@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,6 +12,7 @@ from ebpftop.models.load_fields import Leaf
 from ebpftop.models.load_maps import Entry, MapTable
 from ebpftop.models.load_values import typed, worded
 from ebpftop.models.load_writes import new_key
+from ebpftop.syscalls import abi
 from ebpftop.ui.widgets.cell_editor import Asked
 
 
@@ -26,7 +28,7 @@ def asked_of_entry(editor: FileEditor, table: MapTable, entry: Entry, programs: 
             typed(leaf.read(entry.row.value)),
             hint_of(leaf.field),
             partial(_write, editor, table.name, key, leaf.name),
-            tuple(leaf.field.values),
+            choices_of((leaf,)),
         )
         for leaf in table.value
     ]
@@ -35,10 +37,12 @@ def asked_of_entry(editor: FileEditor, table: MapTable, entry: Entry, programs: 
 def asked_of_new(editor: FileEditor, table: MapTable, programs: Sequence[str]) -> list[Asked]:
     """Return what is asked for a new entry: its key, then its value, apart by two blanks or an equals sign."""
     value = f"{_parts_hint(table.value)}" if not table.is_slots else "a program"
-    key = _parts_hint(table.key) if not table.is_slots else "a number or a system call"
+    key = _parts_hint(table.key)
     label = f"{table.name}: {new_key(table)}  KEY = VALUE"
     write = partial(_add, editor, table)
-    return [Asked(label, "", f"{key} = {value}", write, [f"{name}" for name in programs] if table.is_slots else ())]
+    # Programs come first: they are those of the file.
+    choices = (*(programs if table.is_slots else choices_of(table.value)), *choices_of(table.key))
+    return [Asked(label, "", f"{key} = {value}", write, choices)]
 
 
 def _add(editor: FileEditor, table: MapTable, text: str) -> None:
@@ -77,14 +81,32 @@ def _key_text(table: MapTable, entry: Entry) -> str:
 
 def _parts_hint(leaves: Sequence[Leaf]) -> str:
     if len(leaves) == 1 and not leaves[0].path:
-        return leaves[0].field.type
+        return hint_of(leaves[0].field)
     return " ".join(f"{leaf.name}=.." for leaf in leaves)
 
 
+_EXAMPLES = {
+    "uid": "a uid or a user",
+    "pid": "a pid or a command that runs once",
+    "tid": "a thread's number or command",
+    "errno": "an error, as ENOENT",
+    "ret": "a number, or an error as ENOENT",
+    "syscall": "a system call, as openat",
+    "signal": "a signal, as SIGTERM",
+    "ip4": "an address, as 10.0.0.7",
+    "ip6": "an address, as fe80::1",
+    "ns": "a time, as 5ms",
+    "bytes": "a size, as 4KiB",
+}
+"""What may be typed beside numbers, by what those mean."""
+
+
 def hint_of(field: Field) -> str:
-    """Return what may be typed for a field: its type, and the range of a number."""
+    """Return what may be typed for a field: its type, and names or the range of a number."""
     if field.kind == "enum" and field.values:
         return " ".join(field.values)
+    if example := _EXAMPLES.get(field.meaning):
+        return f"{field.type}: {example}"
     bits = field.bits or field.size * 8
     if field.kind == "uint" and 0 < bits < 32:
         return f"{field.type}: 0 to {(1 << bits) - 1:,}"
@@ -93,3 +115,11 @@ def hint_of(field: Field) -> str:
     if field.kind == "bool":
         return "0 or 1"
     return field.type
+
+
+def choices_of(leaves: Sequence[Leaf]) -> tuple[str, ...]:
+    """Return the names that Tab completes for these fields."""
+    found = [name for leaf in leaves for name in leaf.field.values]
+    if any(leaf.field.meaning == "syscall" for leaf in leaves):
+        found += abi.numbers(abi.native_abi(platform.machine()))
+    return tuple(found)
