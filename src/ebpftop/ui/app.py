@@ -39,6 +39,7 @@ from ebpftop.ui.screens.applied_settings import SettableApp
 from ebpftop.ui.screens.journal import Journal
 from ebpftop.ui.screens.kept import KeptSettings
 from ebpftop.ui.screens.key_actions import Command
+from ebpftop.ui.screens.key_places import KeyPlacesApp
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.notices import NoticeApp
 from ebpftop.ui.screens.ready import ReadyScreen, prepare, ready
@@ -84,7 +85,7 @@ def _commands() -> type[Provider]:
     return Commands
 
 
-class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp, NoticeApp):
+class EbpftopApp(KeyPlacesApp, OrderedKeysApp, SurvivingApp, SettableApp, NoticeApp):
     """Shows the records of a source. Knows neither kernel nor recording."""
 
     COMMANDS: ClassVar[set[Callable[[], type[Provider]]]] = {_commands}  # type: ignore[assignment]
@@ -380,18 +381,32 @@ class EbpftopApp(OrderedKeysApp, SurvivingApp, SettableApp, NoticeApp):
         if not isinstance(self.screen, SettingsScreen):
             self.push_screen(ready(self, SettingsScreen).fill(self.kept))
 
+    def _closes(self, title: str) -> bool:
+        """Close the sheet on top if it has this title, as its key closes a screen; False if it is another one."""
+        from ebpftop.ui.screens.details import SheetScreen
+
+        screen = self.screen
+        if not isinstance(screen, SheetScreen) or screen.details.title != title:
+            return False
+        screen.action_back()
+        return True
+
     def action_diagnostics(self) -> None:
         from ebpftop.ui.screens.details import open_sheet
-        from ebpftop.ui.screens.diagnostics import diagnostics
+        from ebpftop.ui.screens.diagnostics import DIAGNOSTICS, diagnostics
 
+        if self._closes(DIAGNOSTICS):
+            return
         overview = self.main.playback.overview
         open_sheet(self, diagnostics(overview.probes, self.log_path, self.journal, self._unread))
 
     def action_losses(self) -> None:
         """Show what was lost, in words."""
         from ebpftop.ui.screens.details import open_sheet
-        from ebpftop.ui.screens.losses import losses
+        from ebpftop.ui.screens.losses import LOST, losses
 
+        if self._closes(LOST):
+            return
         open_sheet(self, losses(lambda: self.main.playback.overview))
 
     def action_mouse(self) -> None:

@@ -14,6 +14,9 @@ from ebpftop.ui.panes.own_programs import OwnReader, add_file
 from ebpftop.ui.widgets.sheet import Details, Sheet
 from ebpftop.ui.words import LOSSES
 
+DIAGNOSTICS = "Diagnostics"
+"""The title of the sheet."""
+
 TAIL_BYTES = 64 << 10
 
 _STYLES: Mapping[State, str] = {"on": "$success", "off": "$dim", "failed": "$error"}
@@ -26,7 +29,7 @@ def diagnostics(
     unread: Callable[[], Iterable[str]] = tuple,
 ) -> Details:
     """Build the sheet of facts that help to find out why something does not work."""
-    return Details(title="Diagnostics", sheet=lambda: _sheet(probes, log_path, list(journal), list(unread())))
+    return Details(title=DIAGNOSTICS, sheet=lambda: _sheet(probes, log_path, list(journal), list(unread())))
 
 
 def _sheet(probes: Mapping[ProbeName, Probe], log_path: Path | None, journal: list[str], unread: list[str]) -> Sheet:

@@ -21,10 +21,14 @@ _TEXT_CELLS = range(24, 80)
 RECENT_S = 5.0
 
 
+LOST = "Lost"
+"""The title of the sheet."""
+
+
 def losses(overview: Callable[[], Overview]) -> Details:
     """Build the sheet of all kinds of loss; what was lost comes first."""
     return Details(
-        title="Lost",
+        title=LOST,
         sheet=lambda: _sheet(overview()),
     )
 

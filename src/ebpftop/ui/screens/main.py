@@ -82,6 +82,12 @@ class MainScreen(ListFilters[None], TimeScreen):
             "P", "programs", "Programs", tooltip="All eBPF programs of the machine, and what they cost", id="programs"
         ),
         Binding("B", "workbench", "Workbench", show=False, tooltip="A BPF program of your own", id="workbench"),
+        Binding(
+            *("K", "kernel_side", "Kernel side"),
+            show=False,
+            tooltip="The programs of this pane: where they are attached, runs, maps with contents, code, source",
+            id="pane.kernel",
+        ),
         *CHANGE_KEYS,
         *VIEW_KEYS,
         *ROW_KEYS,
@@ -414,6 +420,13 @@ class MainScreen(ListFilters[None], TimeScreen):
 
     def action_programs(self) -> None:
         self.opening.programs()
+
+    def action_kernel_side(self) -> None:
+        """Show the programs of the pane in focus, its maps, its code."""
+        if self.pane.probe in registry().names:
+            self.probes.open(self.pane.probe)
+        else:
+            self.app.notify(f"{self.pane.label} has no program in the kernel")
 
     def action_workbench(self) -> None:
         self.opening.workbench()

@@ -36,6 +36,15 @@ class ReadyScreen(OverScreen[Result]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,h,f1", "app.help", "Help", key_display="?", id="help"),
         Binding("f2", "app.settings", "Settings", show=False, tooltip="Change settings, and keep them", id="settings"),
+        Binding(
+            *("exclamation_mark", "app.diagnostics", "Diagnostics"),
+            show=False,
+            key_display="!",
+            tooltip="What each probe tried, what BCC printed",
+            id="diagnostics",
+        ),
+        Binding("X", "app.losses", "Lost", show=False, tooltip="What was lost, and what helps", id="losses"),
+        Binding("Y", "app.mouse", "Mouse", show=False, tooltip="Give the mouse to the terminal, and back", id="mouse"),
         Binding("q", "app.quit", "Quit", tooltip="Detach everything and leave", id="quit"),
     ]
 
