@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
+from ebpftop.core.c_text import CText, Function
 from ebpftop.core.load_records import Diagnostic, Loaded
 
 Look: TypeAlias = Literal[
@@ -232,23 +233,16 @@ def named_in(line: str) -> tuple[str, ...]:
 
 
 def function_lines(lines: Sequence[str], functions: Sequence[str]) -> Mapping[str, range]:
-    """Return the lines, counted from 1, that each of *functions* has, as far as braces tell."""
+    """Return the lines, counted from 1, that each of *functions* has."""
     found: dict[str, range] = {}
-    for name in functions:
-        begin = next((at for at, line in enumerate(lines) if _defines(line, name)), None)
-        if begin is None:
-            continue
-        depth, seen, end = 0, False, begin
-        for end in range(begin, len(lines)):
-            bare = re.sub(r"//.*|/\*.*?\*/|\"(?:[^\"\\]|\\.)*\"", "", lines[end])
-            depth += bare.count("{") - bare.count("}")
-            seen = seen or "{" in bare
-            if seen and depth <= 0:
-                break
-        found[name] = range(begin + 1, end + 2)
+    for one in CText("\n".join(lines)).functions:
+        for name in functions:
+            if name not in found and _is_named(one, name):
+                found[name] = range(one.line, one.end_line + 1)
     return found
 
 
+_MACRO = re.compile(r"(?:RAW_)?(?:TRACEPOINT|K(?:RET)?FUNC|LSM|SEC)\w*|MODULE_K(?:RET)?FUNC_PROBE")
 _ATTACHED = (
     "kprobe__",
     "kretprobe__",
@@ -261,11 +255,10 @@ _ATTACHED = (
 )
 
 
-def _defines(line: str, name: str) -> bool:
-    """Return whether a line begins the function of a program; macros of BCC make the names of some."""
-    if re.search(rf"\b{re.escape(name)}\s*\(", line) and not line.rstrip().endswith(";"):
+def _is_named(function: Function, name: str) -> bool:
+    """Return whether a function is the program *name*; macros of BCC make the names of some."""
+    if function.name == name:
         return True
-    macro = re.match(r"\s*(?:RAW_)?(?:TRACEPOINT|K(?:RET)?FUNC|LSM|SEC)\w*\s*\(\s*(\w+)(?:\s*,\s*(\w+))?", line)
-    if macro is None or not name.startswith(_ATTACHED):
+    if not _MACRO.fullmatch(function.name) or not name.startswith(_ATTACHED) or not function.arguments:
         return False
-    return name.endswith("__".join(part for part in macro.groups() if part)) or name.endswith(macro[1])
+    return name.endswith("__".join(function.arguments[:2])) or name.endswith(function.arguments[0])
