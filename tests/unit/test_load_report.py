@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ebpftop.kernel.load.loading import LineInfo, Loading, ProgramState
 from ebpftop.kernel.load.source_files import Included
-from ebpftop.probes.load_problems import diagnostics
+from ebpftop.probes.load_problems import diagnostics, in_a_line
 
 SOURCE = "int hello(void *ctx) {\n\tint unused;\n\treturn 0;\n}\n"
 WARNING = "/hello.c:2:6: warning: unused variable 'unused' [-Wunused-variable]\n"
@@ -90,3 +90,12 @@ def test_messages_name_files_as_the_user_does() -> None:
         "x.h:1:1: error: unknown",
         "h\u00e4llo.c:2:1: error: no",
     )
+
+
+def test_a_line_for_stderr_counts_bytes_as_compilers_do() -> None:
+    source = '\tchar *s = "\u65e5\u672c"; nothing;\n'
+    column = 1 + len(source[: source.index("nothing")].encode())
+    output = f"/hello.c:1:{column}: error: use of undeclared identifier 'nothing'\n"
+    (found,) = diagnostics(Loading(False, 0, "clang", "no", output=output, source=source), "hello.c")
+    assert found.column == 1 + len(source[: source.index("nothing")].expandtabs(8))
+    assert in_a_line("hello.c", found, source).startswith(f"hello.c:1:{column}: use of undeclared")

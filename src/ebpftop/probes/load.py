@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 
 from ebpftop.core.escape import printable
-from ebpftop.core.load_records import Diagnostic, Loaded
+from ebpftop.core.load_records import Loaded
 from ebpftop.core.records import Probe, Record, Where
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import bpf_syscall, clocks
@@ -25,6 +25,7 @@ from ebpftop.probes.load_edits import MapEdits, refusing
 from ebpftop.probes.load_events import EventReader
 from ebpftop.probes.load_maps import ShownMaps
 from ebpftop.probes.load_names import LoadNames
+from ebpftop.probes.load_problems import in_a_line
 from ebpftop.probes.load_report import Facts, codes, loaded
 from ebpftop.probes.load_request import LoadRequest
 from ebpftop.probes.load_runs import RunTotals, facts_of, lines_of
@@ -129,8 +130,9 @@ class LoadProbe(KernelProbe):
             return ()
         name = self._record.file
         found = [one for one in self._record.diagnostics if one.severity == "error"]
-        lines = [_in_a_line(name, one) for one in found]
         tried = self.loading
+        source = tried.source if tried is not None else ""
+        lines = [in_a_line(name, one, source) for one in found]
         if not lines and tried is not None:
             lines = ["; ".join(filter(None, (f"{name}: {tried.error}", tried.remedy)))]
         return tuple(lines)
@@ -274,10 +276,3 @@ class LoadProbe(KernelProbe):
 
 def _file(request: LoadRequest) -> LoadedFile:
     return LoadedFile(request.path, attach=request.attach, map_bytes_max=request.map_bytes_max)
-
-
-def _in_a_line(name: str, one: Diagnostic) -> str:
-    """Return a diagnostic as compilers print them."""
-    where = ":".join(str(part) for part in (name, one.line, one.column) if part is not None)
-    program = f"{one.program}: " if one.program else ""
-    return f"{where}: {program}{'; '.join(filter(None, (one.message, one.meaning, one.suggestion)))}"

@@ -182,3 +182,19 @@ def _at_columns(one: Diagnostic, source: str, name: str) -> Diagnostic:
 def lines_of(text: str) -> tuple[str, ...]:
     """Return the lines of what compiler or verifier wrote; of a long text the end."""
     return tuple(escape(line.expandtabs(TAB)) for line in text[-_LOG_MAX:].rstrip("\n").split("\n")) if text else ()
+
+
+def in_a_line(name: str, one: Diagnostic, source: str) -> str:
+    """Return a diagnostic as compilers print them, for who reads such lines: its column counts bytes of *source*."""
+    where = ":".join(str(part) for part in (name, one.line, _byte_column(one, source)) if part is not None)
+    program = f"{one.program}: " if one.program else ""
+    return f"{where}: {program}{'; '.join(filter(None, (one.message, one.meaning, one.suggestion)))}"
+
+
+def _byte_column(one: Diagnostic, source: str) -> int | None:
+    lines = source.split("\n")
+    if one.column is None or one.line is None or not 0 < one.line <= len(lines):
+        return None
+    line = lines[one.line - 1]
+    ends = (end for end in range(len(line) + 1) if 1 + len(escape(line[:end].expandtabs(TAB))) >= one.column)
+    return 1 + len(line[: next(ends, len(line))].encode())
