@@ -62,6 +62,13 @@ def test_a_refusal_without_a_word_has_its_error_number_explained() -> None:
     assert found[0].meaning
 
 
+def test_a_program_that_the_verifier_accepted_is_not_to_blame() -> None:
+    refused = replace(HELLO, fd=None, errno=13, log="0: (95) exit\nR0 !read_ok\nprocessed 1 insns\n")
+    accepted = ProgramState("tail", None, 17, log="processed 10 insns (limit 1000000)\n", line=2)
+    tried = Loading(False, 0, "verifier", "refused", source=SOURCE, programs=(refused, accepted))
+    assert [one.program for one in diagnostics(tried, "hello.c")] == ["hello"]
+
+
 def test_lines_of_headers_are_not_taken_for_lines_of_the_file() -> None:
     lines = (LineInfo(0, 1, 1, "hello.c", ""), LineInfo(1, 3, 1, "helpers.h", ""))
     hello = replace(HELLO, fd=None, errno=22, log="unreachable insn 1\n", lines=lines)

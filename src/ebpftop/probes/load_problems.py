@@ -133,7 +133,8 @@ def _of_missing(tried: Loading, name: str) -> Iterator[Diagnostic]:
 
 
 def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
-    refused = [state for state in tried.programs if state.fd is None and (state.log or state.errno)]
+    # One that was accepted has a log too, and is not loaded either, if another one is refused.
+    refused = [state for state in tried.programs if state.errno]
     for state in refused:
         lines = {one.insn: one.line for one in state.lines if one.file == name}
         error = errno.errorcode.get(state.errno, "")
