@@ -176,7 +176,7 @@ class LoadProbe(KernelProbe):
             elif work.why == "count":
                 self._attempts.counts_lines = work.file.counting  # as before
                 return
-            self._report(work.file, tried)
+            self._report(work.file, tried, work.problems)
 
     def _run_instead(self, file: LoadedFile, tried: Loading) -> None:
         """Go on with another file, which was loaded already."""
@@ -187,7 +187,7 @@ class LoadProbe(KernelProbe):
         self._report(file, tried)
         self._news.append(self.state(time.time()))
 
-    def _report(self, file: LoadedFile, tried: Loading) -> None:
+    def _report(self, file: LoadedFile, tried: Loading, problems: tuple[Diagnostic, ...] | None = None) -> None:
         """Note what was *tried*, and make a record of what became of the file."""
         now, good = time.time(), file.good
         if tried.ok:
@@ -201,7 +201,8 @@ class LoadProbe(KernelProbe):
             for one in (good or tried).programs
             for attempt in one.attempts
         )
-        self._record = loaded(now, file.path, tried, good, Facts(programs, self._maps.layouts, self._maps.opened))
+        facts = Facts(programs, self._maps.layouts, self._maps.opened)
+        self._record = loaded(now, file.path, tried, good, facts, problems)
         self._news.append(self._record)
         if tried.ok:
             names = {one.id: name for name, one in file.maps.items()}

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from ebpftop.core.escape import escape, printable
-from ebpftop.core.load_records import Code, CodeLine, Loaded, LoadedMap, LoadedProgram
+from ebpftop.core.load_records import Code, CodeLine, Diagnostic, Loaded, LoadedMap, LoadedProgram
 from ebpftop.kernel.bpf_names import map_type, program_type
 from ebpftop.kernel.bpf_programs import program_id
 from ebpftop.kernel.load import server
@@ -70,8 +70,13 @@ def in_progress(
     )
 
 
-def loaded(now: float, path: Path, tried: Loading, good: Loading | None, facts: Facts) -> Loaded:
-    """Return the record of what *tried* came to; *good* is what runs now."""
+def loaded(
+    now: float, path: Path, tried: Loading, good: Loading | None, facts: Facts, problems: tuple[Diagnostic, ...] | None
+) -> Loaded:
+    """Return the record of what *tried* came to; *good* is what runs now.
+
+    *problems* are its diagnostics if they are known already.
+    """
     state: Literal["on", "failed"] = "on" if tried.ok else "failed"
     programs = good.programs if good is not None else tried.programs
     return Loaded(
@@ -86,7 +91,7 @@ def loaded(now: float, path: Path, tried: Loading, good: Loading | None, facts: 
         running=source_lines(good.source) if good is not None and good.source != tried.source else None,
         programs=tuple(_program(one, facts.programs.get(one.name)) for one in programs),
         maps=tuple(_map(one, facts.layouts[name]) for name, one in facts.maps.items() if name in facts.layouts),
-        diagnostics=tuple(diagnostics(tried, path.name)),
+        diagnostics=tuple(diagnostics(tried, path.name)) if problems is None else problems,
     )
 
 

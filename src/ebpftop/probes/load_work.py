@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from ebpftop.core.escape import printable
-from ebpftop.core.load_records import Code
+from ebpftop.core.load_records import Code, Diagnostic
 from ebpftop.core.source import SourceError
 from ebpftop.kernel.errors import LoadError
 from ebpftop.kernel.load.build import Build
@@ -18,6 +18,7 @@ from ebpftop.kernel.load.loaded_file import LoadedFile
 from ebpftop.kernel.load.loading import Loading, ProgramState
 from ebpftop.lifecycle.priority import stand_back
 from ebpftop.lifecycle.process import hold_back_signals
+from ebpftop.probes.load_problems import diagnostics
 
 Why: TypeAlias = Literal["save", "count", "open"]
 """Why a file is loaded: it was saved (or it is the first time), its lines are to be counted, or it is another file."""
@@ -35,6 +36,8 @@ class LoadWork:
         self.attempt = file.begin(counting=counting)
         self.loading: Loading | None = None
         """What it came to; None until then, and if it was abandoned."""
+        self.problems: tuple[Diagnostic, ...] | None = None
+        """What is wrong with what was not loaded; None if that was not sought yet."""
         self.is_over = False
         self._result: Build | Loading | None = None
         self._error: Exception | None = None
@@ -51,7 +54,9 @@ class LoadWork:
         hold_back_signals()
         stand_back()
         try:
-            self._result = self.file.build(self.attempt)
+            self._result = result = self.file.build(self.attempt)
+            if isinstance(result, Loading):  # in a long log of the verifier it takes seconds to find it
+                self.problems = tuple(diagnostics(result, self.file.path.name))
         except Ended:
             self._result = None
         except (OSError, LoadError) as error:
