@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 
 from ebpftop.core.escape import printable
-from ebpftop.core.load_records import Loaded
+from ebpftop.core.load_records import Diagnostic, Loaded
 from ebpftop.core.records import Probe, Record, Where
 from ebpftop.core.source import SourceError
 from ebpftop.kernel import bpf_syscall, clocks
