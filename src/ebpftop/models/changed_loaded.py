@@ -119,7 +119,7 @@ def _of_span(name: str, figures: SpanFigures) -> Iterator[str]:
     if again:
         yield (
             f"{again[0].file} was loaded again in {name} at "
-            f"{_listed(whole_text(state.time) for state in again)}: maps that are kept go on, events may be another's"
+            f"{_listed(whole_text(state.time) for state in again)}: maps that are kept go on"
         )
     for state in states:
         if state.state == "failed":
