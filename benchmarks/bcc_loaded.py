@@ -145,7 +145,8 @@ def _page(here: Seen, *guests: Seen) -> str:
         head += [
             "",
             f"Linux {here[0]} has neither kprobes nor fentry. {emulated}: Debian's kernel",
-            "in an emulated machine (`tests/vm`), without disks and without the modules of file systems.",
+            "in an emulated machine (`tests/vm`), without disks and without modules. A tool with nothing in its column",
+            "was not tried there.",
             f"{len(delivered)} tools deliver on one of these kernels.",
         ]
     table = [
@@ -155,7 +156,8 @@ def _page(here: Seen, *guests: Seen) -> str:
     ]
     for name in sorted(here[1]):
         cells = [_cell(found.get(name)) for _, found in kernels]
-        table.append(f"| {name} | {' | '.join(cells)} | {_need(name, [found[name] for _, found in kernels])} |")
+        seen = [found[name] for _, found in kernels if name in found]
+        table.append(f"| {name} | {' | '.join(cells)} | {_need(name, seen)} |")
     return "\n".join([*head, *table, ""])
 
 
@@ -185,10 +187,18 @@ def _need(name: str, seen: list[Outcome]) -> str:
     else:
         need = "something that happens, to be seen" if here.attached else here.reason.replace("|", "/")[:120]
     if len(seen) > 1 and not any(one.delivers for one in seen):
-        last = seen[-1]
-        why = "something that happens, to be seen" if last.attached else last.reason.replace("|", "/")[:120]
+        why = _hindrance(seen[-1])
         need += f"; {why}" if why != need else ""
     return need
+
+
+def _hindrance(there: Outcome) -> str:
+    """Return in a line why a tool saw nothing on a kernel with kprobes."""
+    missing = sorted({event.partition(":")[2] for event in there.not_attached})
+    if missing:
+        more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""
+        return f"functions that the kernel has not, or not as a whole: {', '.join(missing[:2])}{more}"
+    return "something that happens, to be seen" if there.attached else there.reason.replace("|", "/")[:120]
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def _mentioned(source: Source, function: Function) -> frozenset[str]:
 
 def _is_right_by_bcc(context: Context) -> bool:
     """Whether it is a kprobe, as BCC has it. Of system calls BCC knows only some, by their functions' names."""
-    return context.kind in _PROBES and (context.event != "syscall" or context.wrapper)
+    return context.kind in _PROBES and context.event != "syscall"
 
 
 def _closing(code: str, open_at: int) -> int:

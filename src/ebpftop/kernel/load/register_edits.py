@@ -53,7 +53,8 @@ def register_edits(
     for match in _MACRO.finditer(c.code, function.open_at, function.close_at):
         cast, number, of = match["cast"], match["number"], match["of"]
         if of in calls and number:
-            if context.kind != "kprobe" and not _is_address(c.code, match.start()):
+            # BCC reads through a pointer itself, but not where the register is one of an array, as on arm64.
+            if not _is_address(c.code, match.start()):
                 yield Edit(match.start(), match.end(), f"({cast or ''}__EB_ARG{number}({of}))")
         elif of != name:
             continue
