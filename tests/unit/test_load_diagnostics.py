@@ -278,6 +278,19 @@ def test_what_is_said_of_an_included_file_is_beside_the_line_that_includes_it() 
     assert found[0].meaning
 
 
+def test_an_error_in_a_macro_of_ones_own_says_where_that_is() -> None:
+    output = (
+        "/a.c:2:12: error: use of undeclared identifier 'nothing'\n    return INC(k);\n           ^\n"
+        "/x/x.h:1:23: note: expanded from macro 'INC'\n#define INC(x) ((x) + nothing)\n"
+    )
+    (found,) = of_compiler(output, ["", "    return INC(k);"], "a.c", {"x.h": IncludedFile(1, [""])})
+    assert (found.line, found.column) == (2, 12)
+    assert found.message == "use of undeclared identifier 'nothing', in the macro INC (x.h:1)"
+    of_bcc = "/virtual/include/bcc/helpers.h:1:1: note: expanded from macro 'BPF_HASH'"
+    output = f"/a.c:1:1: error: redefinition of 't'\n{of_bcc}\n"
+    assert of_compiler(output, ["BPF_HASH(t);"], "a.c")[0].message == "redefinition of 't'"
+
+
 def test_what_is_missing_at_the_end_of_a_file_is_beside_its_last_line() -> None:
     (found,) = of_compiler("/a.c:5:1: error: expected '}'", ["int f(void) {", "return 0;", "", ""], "a.c")
     assert (found.line, found.column) == (2, None)

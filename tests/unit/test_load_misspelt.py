@@ -16,6 +16,7 @@ TRACEPOINTS = ("sched:sched_process_exec", "sched:sched_switch", "syscalls:sys_e
 def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_functions", lambda: FUNCTIONS)
     monkeypatch.setattr(module, "_tracepoints", lambda: TRACEPOINTS)
+    module.of_kernel.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -55,5 +56,6 @@ def test_a_name_that_is_there_is_right(event: str) -> None:
 def test_a_kernel_that_describes_nothing_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_functions", frozenset)
     monkeypatch.setattr(module, "_tracepoints", tuple)
+    module.of_kernel.cache_clear()
     for event in ("kprobe:nothing", "lsm:nothing", "tracepoint:a:b", "raw_tracepoint:nothing"):
         assert misspelt(parse(event)) is None

@@ -150,5 +150,6 @@ def _plain(message: str) -> str:
 
 def _with_note(one: CompilerMessage, place: str, text: str) -> CompilerMessage:
     if macro := _MACRO.match(text):
-        return replace(one, macro=one.macro or macro[1].strip("\\"))
+        message = f"{one.message}, in the macro {macro[1]} ({place})" if place and not one.macro else one.message
+        return replace(one, message=message, macro=one.macro or macro[1].strip("\\"))
     return replace(one, notes=(*one.notes, (place, text)))

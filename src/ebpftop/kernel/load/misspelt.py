@@ -9,6 +9,7 @@ import difflib
 import platform
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,14 @@ class Misspelt(NamedTuple):
 
 def misspelt(event: Event) -> Misspelt | None:
     """Return what is wrong with the name of *event*; None if it is right, or that cannot be known."""
+    if event.kind in ("uprobe", "uretprobe"):
+        return _symbol(*event.target)
+    return of_kernel(event)
+
+
+@lru_cache(256)
+def of_kernel(event: Event) -> Misspelt | None:
+    """Do so for one of the kernel's, which are not asked again: a name that has come to be there is attached."""
     target = ":".join(event.target)
     if event.kind in ("syscall", "syscall_exit"):
         return _syscall(event, target)
@@ -63,8 +72,6 @@ def misspelt(event: Event) -> Misspelt | None:
         if event.target[0] in names:
             return None
         return found if found.suggestion else found._replace(suggestion=f"one of {', '.join(names)}")
-    if event.kind in ("uprobe", "uretprobe"):
-        return _symbol(*event.target)
     return None
 
 
