@@ -344,6 +344,33 @@ def source_lines(file: FakeFile) -> tuple[str, ...]:
     return tuple(line.expandtabs(8) for line in file.good.source.split("\n"))
 
 
+def test_what_is_sought_in_a_log_keeps_nobody_waiting(file: FakeFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = started(file)
+    probe.read_events(0.0)
+    begun, found = threading.Event(), threading.Event()
+
+    def seek(*_: object) -> tuple[()]:
+        begun.set()
+        found.wait(60)
+        return ()
+
+    monkeypatch.setattr("ebpftop.probes.load_work.diagnostics", seek)
+    file.was_saved, file.next = True, file.loading_of(1, ok=False, stage="verifier", error="refused")
+    probe.read_events(1.0)
+    begun.wait(60)
+    file.was_saved, file.next = True, file.loading_of(2)
+    probe.read_events(2.0)
+    settle(probe)
+    assert of(Loaded, probe.read_events(3.0))[-1].generation == 2
+    file.was_saved, file.next = True, file.loading_of(2, ok=False, stage="verifier", error="refused")
+    begun.clear()
+    probe.read_events(4.0)
+    begun.wait(60)
+    probe.stop()
+    assert (file.is_closed, found.is_set()) == (True, False)
+    found.set()
+
+
 def test_a_newer_save_ends_what_is_made_of_an_older_one(file: FakeFile) -> None:
     probe = started(file)
     probe.read_events(0.0)

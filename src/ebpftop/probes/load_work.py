@@ -39,6 +39,8 @@ class LoadWork:
         self.problems: tuple[Diagnostic, ...] | None = None
         """What is wrong with what was not loaded; None if that was not sought yet."""
         self.is_over = False
+        self._holds_nothing = False
+        """Whether the thread has nothing of the kernel's any more, and need not be waited for if it is abandoned."""
         self._result: Build | Loading | None = None
         self._error: Exception | None = None
         self._ready = threading.Event()
@@ -55,7 +57,8 @@ class LoadWork:
         stand_back()
         try:
             self._result = result = self.file.build(self.attempt)
-            if isinstance(result, Loading):  # in a long log of the verifier it takes seconds to find it
+            if isinstance(result, Loading) and not result.ok:  # to find out in a long log takes seconds
+                self._holds_nothing = True
                 self.problems = tuple(diagnostics(result, self.file.path.name))
         except Ended:
             self._result = None
@@ -79,9 +82,13 @@ class LoadWork:
     def abandon(self) -> None:
         """Let it come to an end soon. Any thread may."""
         self.attempt.deadline.abandon()
+        if self._holds_nothing:
+            self._ready.set()
 
     def advance(self) -> bool:
         """Attach what was built, if it was; return whether it is over. Raises what the work raised."""
+        if not self.is_over and self._holds_nothing and self.attempt.deadline.is_abandoned:
+            self._close()
         if self.is_over or not self._ready.is_set():
             return self.is_over
         self._thread.join()
@@ -117,9 +124,8 @@ class LoadWork:
     def end(self) -> None:
         """Abandon it, and wait until that is done: some hundredths of a second. Safe to call when it is over."""
         self.abandon()
-        while not self.is_over:
-            self._ready.wait()
-            self.advance()
+        while not self.advance():
+            self._ready.wait(_READ_S)
 
 
 class CodeWork:
