@@ -1,4 +1,4 @@
-"""The recordings of the lessons, which the real kernel side made, as the workbench shows them a second before their end."""
+"""The recordings of the lessons, which the real kernel side made, on the workbench: a second before their end."""
 
 from __future__ import annotations
 

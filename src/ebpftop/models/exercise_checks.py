@@ -202,7 +202,7 @@ def has_openat(evidence: Evidence) -> Verdict:
             if any(line.program and line.program.name[:_KEPT_NAME] == program[:_KEPT_NAME] for line in evidence.lines):
                 return _done(f"{program} is in {where}, and prints")
             return _not_yet(f"{program} is in {where} and has printed nothing yet: cat a file")
-    return _not_yet(f"{where} of {arrays[0].name} is empty")
+    return _not_yet(f"{where} of {max(arrays, key=lambda item: item.max_entries).name} is empty")
 
 
 def _number(call: str, evidence: Evidence) -> int | None:

@@ -211,7 +211,7 @@ def _tokens(line: str, maps: frozenset[str], in_comment: bool) -> tuple[tuple[Pi
             open_comment = text.startswith("/*") and not (len(text) > 3 and text.endswith("*/"))
         elif kind == "string":
             look = "string"
-        elif kind == "method" or (kind == "name" and HELPER.fullmatch(text)):
+        elif kind == "method" or (kind == "name" and HELPER.fullmatch(text) and not _is_type(line[: token.start()])):
             look = "helper"
         elif kind == "name" and text in maps:
             look = "map"
@@ -222,12 +222,18 @@ def _tokens(line: str, maps: frozenset[str], in_comment: bool) -> tuple[tuple[Pi
     return tuple(pieces), open_comment
 
 
+def _is_type(before: str) -> bool:
+    """Return whether what stands behind *before* is the name of a type: ``struct bpf_raw_tracepoint_args``."""
+    return before.rstrip().endswith(("struct", "union", "enum"))
+
+
 @lru_cache(1024)
 def named_in(line: str) -> tuple[str, ...]:
     """Return the helpers and the operations of maps that a line of C calls, in their order, each once."""
     names: dict[str, None] = {}
     for token in _TOKEN.finditer(line):
-        if token.lastgroup == "method" or (token.lastgroup == "name" and HELPER.fullmatch(token[0])):
+        is_helper = token.lastgroup == "name" and HELPER.fullmatch(token[0]) and not _is_type(line[: token.start()])
+        if token.lastgroup == "method" or is_helper:
             names[token[0]] = None
     return tuple(names)
 

@@ -21,6 +21,8 @@ class BenchTitle(Title):
     """What a title says: the label, the tabs, of which one is `chosen`, and counts as far as they fit."""
 
     chosen: str = ""
+    is_below_tabs: bool = False
+    """Whether a line of tabs above it has the label."""
 
     def spans(self, width: int, *, focused: bool) -> list[Span]:
         head = self._head(width, focused=focused)
@@ -29,7 +31,8 @@ class BenchTitle(Title):
         right = next((span for span in self.right if used + cell_len(span.text) + 2 <= width), Span(""))
         room = width - used - (cell_len(right.text) + 2 if right.text else 0)
         text = next((text for text in self._texts() if cell_len(text) + 2 <= room), "")
-        left = [*head, Span(f"  {text}" if text else "", "dim"), *lost]
+        gap = "" if self.is_below_tabs and not self.chosen else "  "
+        left = [*head, Span(f"{gap}{text}" if text else "", "dim"), *lost]
         if not right.text:
             return layout_cell(left, width)
         return [*layout_cell(left, width - cell_len(right.text) - 1), right, Span(" ")]
@@ -41,13 +44,16 @@ class BenchTitle(Title):
 
     def _head(self, width: int, *, focused: bool) -> list[Span]:
         head = [Span("▸" if focused else " ", "focus"), Span(self.label, "focus" if focused else "label")]
+        if self.is_below_tabs:
+            head = [Span(" ")]  # a tab says it already
         if not self.chosen:
             return head
-        one = [Span("  "), Span(self.chosen, "number")]
+        gap = [Span("  ")] if self.label and not self.is_below_tabs else []
+        one = [*gap, Span(self.chosen, "number")]
         if len(self.tabs) < 2:
             return [*head, *one]
         tabs = [part for tab in self.tabs for part in (self._tab(tab), Span(_BETWEEN, "dim"))]
-        whole = [*head, Span("  "), *tabs[:-1]]
+        whole = [*head, *gap, *tabs[:-1]]
         if sum(cell_len(span.text) for span in whole) + self._least <= width:
             return whole
         others = len(self.tabs) - 1
@@ -67,7 +73,7 @@ class BenchTitle(Title):
         for at, span in enumerate(self._head(width, focused=False)):
             end += cell_len(span.text)
             if x < end:
-                return span.text if at > 1 and span.text in self.tabs else ""
+                return span.text if at > (0 if self.is_below_tabs else 1) and span.text in self.tabs else ""
         return ""
 
     def part_at(self, x: int, width: int) -> Part:
@@ -81,6 +87,7 @@ class BenchPane(TitledPane):
         super().__init__(id=id)
         self.label = label
         self.lines = lines
+        self.is_below_tabs = False
 
     def compose(self) -> ComposeResult:
         yield self.lines
@@ -95,4 +102,8 @@ class BenchPane(TitledPane):
         right: Sequence[Span] = (),
     ) -> None:
         """Show these words in the title."""
-        self._entitle(BenchTitle(0, self.label, Span(""), tuple(counts), lost, tuple(right), tuple(tabs), chosen))
+        self._entitle(
+            BenchTitle(
+                0, self.label, Span(""), tuple(counts), lost, tuple(right), tuple(tabs), chosen, self.is_below_tabs
+            )
+        )

@@ -25,12 +25,13 @@ def headline(model: LoadModel, latest: Loaded) -> list[list[Span]]:
     if latest.state != "on":
         doing = [Span(latest.file, "name"), Span(f"  {latest.state} …")]
         return [doing, [Span("the last good one runs on")]] if latest.programs else [doing]
-    parts = [[Span(latest.file, "name"), Span(f"  loaded {time_text(latest.time)}")]]
+    parts = [[Span(latest.file, "name")]]
     for one in latest.programs[:_NAMED]:
         bad = one.reason is not None and not one.attached
         parts.append([Span(_program(model, one), "bad" if bad else "")])
     if len(latest.programs) > _NAMED:
         parts.append([Span(f"{len(latest.programs) - _NAMED} more programs", "dim")])
+    parts.append([Span(f"loaded {time_text(latest.time)}", "dim")])
     if latest.compile_s:
         parts.append([Span(f"in {nanoseconds(latest.compile_s * 1e9)}", "dim")])
     return parts
@@ -44,7 +45,10 @@ def _program(model: LoadModel, program: LoadedProgram) -> str:
     figures = ""
     if rates is not None and rates.runs > 0:
         figures = f" {brief(rates.runs)}/s" + (f" × {nanoseconds(rates.ns_per_run)}" if rates.ns_per_run else "")
-    return f"{program.name} at {', '.join(program.attached)}{figures}"
+    places = ", ".join(program.attached)
+    # A name that BCC's macros make of the place says nothing else.
+    head = "" if program.name.replace("__", ":") == places else f"{program.name} at "
+    return f"{head}{places}{figures}"
 
 
 def of_source(model: LoadModel, line: int, functions: Mapping[str, range]) -> list[Count]:

@@ -116,6 +116,7 @@ class BenchScreen(FeedScreen):
             self.set_class(one, "-one")
             for at, pane in enumerate(self.panes):
                 pane.display = at in shown
+                pane.is_below_tabs = self.is_tabbed
             for row in self.rows:
                 panes = [pane for pane in self.panes if pane.display and pane in row.children]
                 row.display = bool(panes)
