@@ -124,6 +124,8 @@ class Hostile:
                 return self._value(self.random.choice(kind.types))
             case inspect.VarTupleType():
                 return tuple(self._value(kind.item_type) for _ in range(self._length()))
+            case inspect.TupleType():
+                return tuple(self._value(item) for item in kind.item_types)
             case inspect.DictType():
                 return {self._value(kind.key_type): self._value(kind.value_type) for _ in range(self._length())}
             case inspect.StructType():

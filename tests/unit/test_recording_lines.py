@@ -127,6 +127,8 @@ def filled(kind: inspect.Type, around: tuple[type, ...] = ()) -> object:
             return HOSTILE
         case inspect.VarTupleType():
             return [filled(kind.item_type, around)]
+        case inspect.TupleType():
+            return [filled(item, around) for item in kind.item_types]
         case inspect.DictType():
             return {filled(kind.key_type): filled(kind.value_type, around)}
         case inspect.UnionType():
