@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ebpftop.core.load_records import Loaded, LoadedProgram
 from ebpftop.models.load import LoadModel
 from ebpftop.ui.panes.load_titles import headline
+from ebpftop.ui.screens.feed_screen import fitting
 
 HELLO = LoadedProgram(name="hello", type="kprobe", id=7)
 
@@ -23,4 +26,26 @@ def test_what_is_being_done_is_said_and_that_the_last_good_one_runs_on(
     state: str, programs: tuple[LoadedProgram, ...], text: str
 ) -> None:
     latest = Loaded(time=1.0, file="hello.c", path="/hello.c", state=state, programs=programs)  # type: ignore[arg-type]  # one of them
-    assert "".join(span.text for part in headline(LoadModel(), latest) for span in part) == text
+    assert "".join(span.text for part in headline(LoadModel(), latest, 100) for span in part) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (80, "hello.c · tracepoint:syscalls:sys_exit_execve · loaded 00:00:01"),
+        (50, "hello.c · tracepoint:syscalls:sys_exit_execve"),
+        (30, "hello.c · tracepoint:syscalls…"),
+    ],
+)
+def test_what_runs_is_there_in_any_case(width: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    exits = LoadedProgram(
+        name="tracepoint__syscalls__sys_exit_execve",
+        type="tracepoint",
+        id=8,
+        attached=("tracepoint:syscalls:sys_exit_execve",),
+    )
+    latest = Loaded(time=1.0, file="hello.c", path="/hello.c", state="on", programs=(exits,))
+    spans = fitting(headline(LoadModel(), latest, width), width)
+    assert "".join(span.text for span in spans) == text

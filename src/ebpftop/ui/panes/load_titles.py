@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.cells import cell_len
+
 from ebpftop.core.clock import time_text
 from ebpftop.core.format import brief, count, counted, nanoseconds
 from ebpftop.core.load_records import Loaded, LoadedProgram
 from ebpftop.models.load import LoadModel
 from ebpftop.ui.panes.load_output import PRINTED_NAME, OutputLines
 from ebpftop.ui.panes.title import Count
-from ebpftop.ui.widgets.columns import Span
+from ebpftop.ui.widgets.columns import Span, clip
 
 _NAMED = 3
 """Programs that the first line names."""
 
+_BETWEEN = 3
+"""Cells between two parts of the first line."""
 
-def headline(model: LoadModel, latest: Loaded) -> list[list[Span]]:
-    """Return what the first line says of the file, the most important first."""
+
+def headline(model: LoadModel, latest: Loaded, width: int) -> list[list[Span]]:
+    """Return what the first line says of the file, the most important first.
+
+    The first program is there in any case: if *width* cells are too few, without its figures, or cut.
+    """
     if latest.state == "failed":
         runs_on = "the last good one runs on" if latest.programs else "none runs yet"
         saved = f"saved {time_text(latest.saved)}"
@@ -26,9 +34,13 @@ def headline(model: LoadModel, latest: Loaded) -> list[list[Span]]:
         doing = [Span(latest.file, "name"), Span(f"  {latest.state} …")]
         return [doing, [Span("the last good one runs on")]] if latest.programs else [doing]
     parts = [[Span(latest.file, "name")]]
-    for one in latest.programs[:_NAMED]:
+    room = width - cell_len(latest.file) - _BETWEEN
+    for at, one in enumerate(latest.programs[:_NAMED]):
         bad = one.reason is not None and not one.attached
-        parts.append([Span(_program(model, one), "bad" if bad else "")])
+        text = _program(model, one)
+        if not at and cell_len(text) > room:
+            text = clip(_program(model, one, figures=False), room).rstrip()
+        parts.append([Span(text, "bad" if bad else "")])
     if len(latest.programs) > _NAMED:
         parts.append([Span(f"{len(latest.programs) - _NAMED} more programs", "dim")])
     parts.append([Span(f"loaded {time_text(latest.time)}", "dim")])
@@ -37,18 +49,18 @@ def headline(model: LoadModel, latest: Loaded) -> list[list[Span]]:
     return parts
 
 
-def _program(model: LoadModel, program: LoadedProgram) -> str:
-    """Return what is said of a program: where it hangs, how often it runs, what a run takes."""
+def _program(model: LoadModel, program: LoadedProgram, *, figures: bool = True) -> str:
+    """Return what is said of a program: where it hangs, with *figures* how often it runs, what a run takes."""
     if not program.attached:
         return f"{program.name}: {program.reason}" if program.reason else program.name
     rates = model.rates_of(program.name)
-    figures = ""
-    if rates is not None and rates.runs > 0:
-        figures = f" {brief(rates.runs)}/s" + (f" × {nanoseconds(rates.ns_per_run)}" if rates.ns_per_run else "")
+    said = ""
+    if figures and rates is not None and rates.runs > 0:
+        said = f" {brief(rates.runs)}/s" + (f" × {nanoseconds(rates.ns_per_run)}" if rates.ns_per_run else "")
     places = ", ".join(program.attached)
     # A name that BCC's macros make of the place says nothing else.
     head = "" if program.name.replace("__", ":") == places else f"{program.name} at "
-    return f"{head}{places}{figures}"
+    return f"{head}{places}{said}"
 
 
 def of_source(model: LoadModel, line: int, functions: Mapping[str, range]) -> list[Count]:

@@ -124,7 +124,7 @@ class WorkbenchScreen(LessonBench):
         if latest is not None:
             right = line.right
             width = self.app.size.width - MARGIN + 2 - sum(len(span.text) for span in right)
-            line.set_text(fitting(headline(self.loaded_file, latest), width), right)
+            line.set_text(fitting(headline(self.loaded_file, latest, width), width), right)
 
     def title_parts(self) -> list[str]:
         return []
