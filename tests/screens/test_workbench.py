@@ -128,10 +128,13 @@ async def test_a_first_load_that_failed_has_nothing_that_runs() -> None:
     from msgspec.structs import replace
 
     first = replace(scene.FAILED, programs=(), maps=(), running=None, generation=0, diagnostics=(scene.TYPO,))
-    async with working(with_load([batch("load", 2, probe_state("load", "on"), first)])) as (pilot, app):
-        await seen(pilot, "did not load · none runs yet")
-        assert "nothing runs yet" in shown(app)
-        assert "did you mean" in shown(app)
+    tried = replace(first, programs=(replace(scene.HELLO, id=None, attached=(), via=None, reason="refused"),))
+    for record in (first, tried):
+        async with working(with_load([batch("load", 2, probe_state("load", "on"), record)])) as (pilot, app):
+            await seen(pilot, "did not load · none runs yet")
+            assert "nothing runs yet" in shown(app)
+            assert "did you mean" in shown(app)
+            assert "xlated" not in shown(app)
 
 
 async def test_what_was_lost_stands_in_the_title_of_the_output() -> None:

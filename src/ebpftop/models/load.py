@@ -136,6 +136,16 @@ class LoadModel:
         return self.latest.programs if self.latest is not None else ()
 
     @property
+    def is_running(self) -> bool:
+        """Whether anything of it runs: after a first attempt that failed, its programs are those that were tried."""
+        return any(one.id is not None or one.attached for one in self.programs)
+
+    @property
+    def insns(self) -> int:
+        """The instructions of the programs that run, as the verifier left them."""
+        return sum(one.insns for one in self.programs) if self.is_running else 0
+
+    @property
     def running(self) -> Sequence[str]:
         """The source of what runs."""
         latest = self.latest

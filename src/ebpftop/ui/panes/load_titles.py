@@ -27,12 +27,12 @@ def headline(model: LoadModel, latest: Loaded, width: int) -> list[list[Span]]:
     The first program is there in any case: if *width* cells are too few, without its figures, or cut.
     """
     if latest.state == "failed":
-        runs_on = "the last good one runs on" if latest.programs else "none runs yet"
+        runs_on = "the last good one runs on" if model.is_running else "none runs yet"
         saved = f"saved {time_text(latest.saved)}"
         return [[Span(f"✗ {latest.file}", "bad"), Span("  did not load")], [Span(runs_on)], [Span(saved, "dim")]]
     if latest.state != "on":
         doing = [Span(latest.file, "name"), Span(f"  {latest.state} …")]
-        return [doing, [Span("the last good one runs on")]] if latest.programs else [doing]
+        return [doing, [Span("the last good one runs on")]] if model.is_running else [doing]
     parts = [[Span(latest.file, "name")]]
     room = width - cell_len(latest.file) - _BETWEEN
     for at, one in enumerate(latest.programs[:_NAMED]):
@@ -85,8 +85,8 @@ def errors_of(model: LoadModel) -> list[Span]:
 
 def of_code(model: LoadModel, *, native: bool) -> list[Count]:
     """Return how many instructions there are, and what became of them."""
-    programs = model.programs
-    insns, size = sum(one.insns for one in programs), sum(one.jited_bytes for one in programs)
+    programs, insns = model.programs, model.insns
+    size = sum(one.jited_bytes for one in programs)
     arch = next((code.arch for code in model.codes.values() if code.arch), "")
     if not insns:
         return []

@@ -298,7 +298,7 @@ class BenchLists(BenchScreen):
     def _no_output(self, model: LoadModel) -> list[Span]:
         if model.latest is None:
             return [Span(early, "dim")] if (early := self.not_loaded_yet) else []
-        if not model.programs:
+        if not model.is_running:
             return [Span("nothing runs yet", "dim")]
         where = next((place for one in model.programs for place in one.attached), "")
         hint = next((_HINTS[one.event] for one in model.programs if one.event in _HINTS), "")

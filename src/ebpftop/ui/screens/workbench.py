@@ -115,7 +115,7 @@ class WorkbenchScreen(LessonBench):
         if at == OUTPUT:
             events = self.output.view.ring.end
             return count(events) if events else ""
-        number = len(model.maps) if at in (MAPS, SECOND) else sum(one.insns for one in model.programs)
+        number = len(model.maps) if at in (MAPS, SECOND) else model.insns
         return count(number) if number else ""
 
     def show_title(self, line: SheetTitle) -> None:
