@@ -32,11 +32,11 @@ def call(number: int) -> bytes:
     return insn(0x85, immediate=number)
 
 
-def count(unless: int, number: int) -> bytes:
+def count(unless: bytes, number: int) -> bytes:
     """What is put behind a call: unless it failed, pass over four instructions; they add 1 to a number."""
     return b"".join(
         (
-            insn(unless, 0, offset=4),
+            unless,
             insn(0x18, 1, 2, immediate=LOST_FD) + insn(0, immediate=8 * number),
             insn(0xB7, 2, immediate=1),
             insn(0xDB, 1, 2),
@@ -45,7 +45,9 @@ def count(unless: int, number: int) -> bytes:
 
 
 OUTPUT, RESERVE, PERF_OUTPUT = 130, 131, 25
-IF_NOT_NEGATIVE, IF_NOT_ZERO = 0x75, 0x55
+IF_NOT_NEGATIVE = insn(0x75, 0, offset=4)
+IF_NOT_ZERO = insn(0xBC, 1, 0) + insn(0x55, 1, offset=4)
+"""By a copy of half of the pointer: the pointer itself is the program's to compare."""
 ARGUMENTS = insn(0xB7, 2) + insn(0xB7, 3, immediate=8)
 EXIT = insn(0xB7, 0) + insn(0x95)
 
@@ -60,7 +62,7 @@ EXIT = insn(0xB7, 0) + insn(0x95)
     ],
 )
 def test_each_call_that_writes_counts_its_failures(
-    counts: LostCounts, load: bytes, number: int, unless: int, which: int
+    counts: LostCounts, load: bytes, number: int, unless: bytes, which: int
 ) -> None:
     between = insn(0xB7, 3, immediate=8)
     found = counts.counted(load + between + call(number) + EXIT, b"", b"")

@@ -1,6 +1,6 @@
 """What programs could not write to a buffer: of a ring buffer the kernel does not count it, so the programs do.
 
-Behind each call that writes to a perf or ring buffer, or reserves room in one, five instructions are put: if it
+Behind each call that writes to a perf or ring buffer, or reserves room in one, five or six instructions are put: if it
 failed, they add 1 to a number in an array map, at an address that the kernel fills in (BPF_PSEUDO_MAP_VALUE). A call
 destroys r1 to r5, so they need no register that anybody reads, and what the call returned stays in r0. Where nothing
 is lost it costs one comparison.
@@ -26,22 +26,27 @@ _KEY = struct.pack("=I", 0)
 _COUNTER_BYTES = 8
 
 _WIDE, _COPY, _PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE = 0x18, 0xBF, 1, 2
-_LOAD_ONE, _ADD = 0xB7, 0xDB
+_COPY_HALF, _LOAD_ONE, _ADD = 0xBC, 0xB7, 0xDB
 _IF_NOT_NEGATIVE, _IF_NOT_ZERO = 0x75, 0x55  # JSGE and JNE with a constant
 
 
 class _Writer(NamedTuple):
-    """A helper that writes to a buffer: the register that has the map, and the jump if it did not fail."""
+    """A helper that writes to a buffer: the register that has the map, and what jumps over four if it did not fail."""
 
     map_register: int
-    unless: int
+    unless: bytes
 
+
+_UNLESS_NEGATIVE = INSN.pack(_IF_NOT_NEGATIVE, 0, 4, 0)
+# Half of the pointer, as a number: if the pointer itself were compared, Linux 5.10 would take the program's own
+# comparison for one that may go either way, and find room that is not released.
+_UNLESS_NULL = INSN.pack(_COPY_HALF, 1, 0, 0) + INSN.pack(_IF_NOT_ZERO, 1, 4, 0)
 
 # enum bpf_func_id, include/uapi/linux/bpf.h
 _WRITERS: Mapping[int, _Writer] = {
-    25: _Writer(2, _IF_NOT_NEGATIVE),  # perf_event_output
-    130: _Writer(1, _IF_NOT_NEGATIVE),  # ringbuf_output
-    131: _Writer(1, _IF_NOT_ZERO),  # ringbuf_reserve
+    25: _Writer(2, _UNLESS_NEGATIVE),  # perf_event_output
+    130: _Writer(1, _UNLESS_NEGATIVE),  # ringbuf_output
+    131: _Writer(1, _UNLESS_NULL),  # ringbuf_reserve
 }
 
 
@@ -134,10 +139,10 @@ def _map_of(insns: Sequence[Insn], index: int, register: int, starts: set[int | 
     return None
 
 
-def _counter(unless: int, map_fd: int, offset: int) -> bytes:
+def _counter(unless: bytes, map_fd: int, offset: int) -> bytes:
     return b"".join(
         (
-            INSN.pack(unless, 0, 4, 0),
+            unless,
             INSN.pack(_WIDE, 1 | _PSEUDO_MAP_VALUE << 4, 0, map_fd),
             INSN.pack(0, 0, 0, offset),
             INSN.pack(_LOAD_ONE, 2, 0, 1),
