@@ -26,7 +26,17 @@ def test_what_is_being_done_is_said_and_that_the_last_good_one_runs_on(
     state: str, programs: tuple[LoadedProgram, ...], text: str
 ) -> None:
     latest = Loaded(time=1.0, file="hello.c", path="/hello.c", state=state, programs=programs)  # type: ignore[arg-type]  # one of them
-    assert "".join(span.text for part in headline(LoadModel(), latest, 100) for span in part) == text
+    model = LoadModel()
+    model.latest = latest
+    assert "".join(span.text for part in headline(model, latest, 100) for span in part) == text
+
+
+def test_programs_that_were_only_tried_do_not_run_on() -> None:
+    tried = LoadedProgram(name="hello", type="kprobe", reason="refused", insns=12)
+    model = LoadModel()
+    model.latest = latest = Loaded(time=1.0, file="hello.c", path="/hello.c", state="failed", programs=(tried,))
+    assert "none runs yet" in "".join(span.text for part in headline(model, latest, 100) for span in part)
+    assert (model.is_running, model.insns) == (False, 0)
 
 
 @pytest.mark.parametrize(
