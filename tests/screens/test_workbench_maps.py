@@ -198,6 +198,27 @@ def test_a_structure(looks_the_same: Look) -> None:
     assert looks_the_same(Editable(stats(*READINGS)), (120, 35), before=keys)
 
 
+async def test_a_filter_takes_what_is_shown() -> None:
+    async with working(Editable(stats(*READINGS)), (120, 35)) as (pilot, app):
+        await pilot.press("tab", "tab")
+        for text in ("key:ann", "key:1000", 'key:"1000 ann"'):
+            await pilot.press("slash", "ctrl+u", *text, "enter")
+            await pilot.pause()
+            rows = screen(app).maps.rows()
+            assert [row.row.key for row in rows] == [1000], text
+
+
+async def test_enter_on_a_bucket_is_answered() -> None:
+    async with working(Editable(scene.tail())) as (pilot, app):
+        await pilot.press("tab", "tab", "v", "j")
+        for key in ("enter", "A", "delete"):
+            app.clear_notifications()
+            await pilot.press(key)
+            await pilot.pause()
+            said = "Choose an entry of a map first" if key == "delete" else "show dist=table lists its entries"
+            assert said in shown(app)
+
+
 # Notices.
 
 

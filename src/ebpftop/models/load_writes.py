@@ -25,6 +25,8 @@ def why_not(table: MapTable, write: Write) -> str:
     """Return why *write* cannot be done to a map, as a sentence about it; empty if it can be."""
     info = table.info
     kind = info.type.replace("_", " ")
+    if table.is_histogram:
+        return f"{info.name} is drawn as a histogram. // ebpftop: show {info.name}=table lists its entries, to be set"
     if not info.writable:
         why = _ONLY_PROGRAMS.get(info.type, "its values are no data, but objects of the kernel")
         return f"{info.name} cannot be written from here: {why} ({kind})"
@@ -38,7 +40,7 @@ def why_not(table: MapTable, write: Write) -> str:
 def can(table: MapTable) -> str:
     """Return what keys do to the entries of a map, as a sentence; empty if nothing can be written."""
     info = table.info
-    if not info.writable:
+    if not info.writable or table.is_histogram:
         return ""
     if info.type == SLOTS:
         return "Enter puts a program into a slot, A fills another one, Del empties it"
@@ -60,7 +62,7 @@ def nothing_yet(table: MapTable) -> str:
     info = table.info
     if info.type == SLOTS:
         return f"no slot of {info.name} has a program: A puts one into it"
-    if not info.writable:
+    if not info.writable or table.is_histogram:
         return f"{info.name} has no entry yet"
     if info.type in _ARRAYS:
         return f"all values of {info.name} are 0: A sets one"

@@ -233,6 +233,7 @@ class WaitsScreen(FeedScreen):
         """Go to who ends the wait of the process under the cursor, or to who woke it most often."""
         waiter = self._waiter
         if waiter is None:
+            self.app.notify("Choose a process first: b goes to whoever holds it")
             return
         wakers = (pid for _, _, pid in woken_by(waiter.row) if pid is not None)
         pid = waiter.awaited or next(wakers, None)

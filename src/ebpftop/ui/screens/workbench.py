@@ -16,6 +16,7 @@ from ebpftop.models.load_explained import explained
 from ebpftop.models.load_histograms import Bucket
 from ebpftop.models.load_maps import Entry
 from ebpftop.models.load_source import SourceRow
+from ebpftop.models.load_writes import why_not
 from ebpftop.models.subject import Subject
 from ebpftop.ui.panes.bench_pane import BenchPane
 from ebpftop.ui.panes.load_details import (
@@ -164,7 +165,9 @@ class WorkbenchScreen(LessonBench):
             self.edit(row)
         elif isinstance(row, Bucket):
             event.stop()
-            event.prevent_default()  # all of it is in its row
+            event.prevent_default()
+            if (table := self.map_in_front.shown) is not None:
+                self.app.notify(why_not(table, "set"))
         elif isinstance(row, SourceRow) and row.part and row.diagnostic is not None:
             event.stop()
             event.prevent_default()
