@@ -163,6 +163,7 @@ PRESSES: dict[str, Press] = {
     "interval.shorter": Press(("space",), r"recording [12]\dx.*PAUSED", ("plus", "l")),
     "heat": Press((), r"Heat  all calls"),
     "programs": Press((), r"^ Programs"),
+    "pane.kernel": Press((), r"^ Probe execs"),
     "workbench": Press((), r"^ Workbench"),
     "mark": Press((), r"◆ [0-9:]+ marked", ("M",)),
     "changed": Press((), r"^ Changed"),
