@@ -306,6 +306,7 @@ async def test_what_is_opened_again_is_as_new_and_is_not_made_anew(keys: tuple[s
         # Leave traces: a sort order, a cursor, a scroll position, a name, a choice.
         traces = ("right", "x", "less_than_sign", "r", "pagedown") if keys != ("c",) else ()  # these it is there for
         await pilot.press("down", *traces, "escape")
+        app.clear_notifications()  # keys of other screens say where they work
         await pilot.pause()
         assert isinstance(app.screen, MainScreen)
         await pilot.press(*keys[-1:])
