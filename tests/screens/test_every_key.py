@@ -165,7 +165,6 @@ PRESSES: dict[str, Press] = {
     "programs": Press((), r"^ Programs"),
     "pane.kernel": Press((), r"^ Probe execs"),
     "workbench": Press((), r"^ Workbench"),
-    "pane.kernel": Press((), r"^ Exec log: its probe"),
     "mark": Press((), r"◆ [0-9:]+ marked", ("M",)),
     "changed": Press((), r"^ Changed"),
     "waits": Press((), r"^ Why it waits"),
