@@ -340,3 +340,17 @@ int on_getppid(struct pt_regs *ctx) {{
     assert loading.ok, loading
     os.getppid()
     assert count_of(file, "calls", os.getpid()) == 1
+
+
+def test_a_link_in_the_place_of_the_file_is_not_read(file: File) -> None:
+    loading = file.load(COUNTS)
+    assert loading.ok, loading
+    secret = file.path.with_name("secret")
+    secret.write_text("root:secret\n")
+    file.path.unlink()
+    file.path.symlink_to(secret)
+    loading = file.file.load()
+    assert (loading.ok, loading.error) == (False, "hello.c is a link, and links are not followed")
+    assert loading.source == COUNTS, "what it leads to is not shown"
+    assert file.file.good is not None, "the last good one runs on"
+    assert file.load(COUNTS).ok, "it is a file again"

@@ -17,7 +17,7 @@ from ebpftop.core.c_text import CText
 from ebpftop.kernel.load.events import EventError, parse
 from ebpftop.kernel.load.hints import parse_all_attach
 from ebpftop.kernel.load.source import Source, SourceRefused, read, read_from
-from ebpftop.kernel.load.source_files import Includes
+from ebpftop.kernel.load.source_files import Includes, resolved
 
 LESSONS = sorted((Path(__file__).parents[2] / "bpf/lesson").glob("*.c"))
 
@@ -323,11 +323,49 @@ def test_what_is_not_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "pipe.c")
     (tmp_path / "folder.c").mkdir()
     (tmp_path / "null.c").symlink_to("/dev/null")
-    kinds = {"pipe.c": "a pipe, not", "folder.c": "a folder, not", "null.c": "a device, not", "none.c": "no file"}
+    kinds = {"pipe.c": "a pipe, not", "folder.c": "a folder, not", "null.c": "a link, and", "none.c": "no file"}
     for name, words in kinds.items():
         with pytest.raises(SourceRefused, match=words) as refused:
             read(tmp_path / name)
         assert refused.value.remedy
+    with pytest.raises(SourceRefused, match="a device, not"):
+        read(resolved(tmp_path / "null.c"))
+
+
+def test_links_are_followed_at_the_start_and_no_more(written: Path) -> None:
+    named = written.parent / "named"
+    named.symlink_to(written.parent, target_is_directory=True)
+    (written.parent / "other.c").symlink_to("named/hello.c")
+    place = resolved(named / "other.c")
+    assert place == written
+    assert read(place).text == written.read_text()
+    secret = written.parent / "secret"
+    secret.write_text("root:secret\n")
+    written.unlink()
+    written.symlink_to(secret)
+    with pytest.raises(SourceRefused, match=r"hello\.c is a link") as refused:
+        read(place)
+    assert refused.value.text is None
+    assert "root:" not in str(refused.value)
+    with pytest.raises(SourceRefused, match="named is not a folder, or a link"):
+        read(named / "secret")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_of_another_user_is_not_followed(written: Path) -> None:
+    link = written.parent / "link.c"
+    link.symlink_to(written)
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    assert resolved(link) == link
+    with pytest.raises(SourceRefused, match=r"link\.c is a link"):
+        read(resolved(link))
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    (tmp_path / "a.c").symlink_to("b.c")
+    (tmp_path / "b.c").symlink_to("a.c")
+    with pytest.raises(SourceRefused, match="is a link"):
+        read(resolved(tmp_path / "a.c"))
 
 
 @given(st.text(alphabet="ab(){}[];,=#\"'/*\\\n \t<>.:ebpftop", max_size=300))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -74,7 +75,7 @@ class Attempt:
             self.was_read.set()
             text = self._text_before if error.text is None else error.text
             # If there was one, its name is right.
-            is_gone = error.text is None and bool(self._text_before) and not self._path.exists()
+            is_gone = error.text is None and bool(self._text_before) and not os.path.lexists(self._path)
             remedy = "it is loaded again when it is back" if is_gone else error.remedy
             return Loading(False, generation, "source", error.message, remedy, error.line, source=text)
         while (result := self._build(source, now)) is None:

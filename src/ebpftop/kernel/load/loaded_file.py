@@ -29,6 +29,7 @@ from ebpftop.kernel.load.saved import Watch
 from ebpftop.kernel.load.server import LoadServer
 from ebpftop.kernel.load.slots import Slots
 from ebpftop.kernel.load.source import Source
+from ebpftop.kernel.load.source_files import resolved
 from ebpftop.kernel.offsets import function_id, syscall_prefix
 
 _NO_EVENTS: Mapping[str, tuple[Event, ...]] = MappingProxyType({})
@@ -61,17 +62,19 @@ class LoadedFile:
         map_bytes_max: int = MAP_BYTES,
         load_s: float = LOAD_S,
     ) -> None:
-        """Nothing is read or loaded yet. *attach*: events of functions, which win over those that the file names.
+        """Nothing is read or loaded yet. Links on the way to *path* are followed now, and not when it is read.
+
+        *attach*: events of functions, which win over those that the file names.
 
         *load_s*: how long it may take to load it, on a machine of usual speed.
         """
-        self.path = path
+        self.path = resolved(path)
         self._attach = attach
         self._features = features
         self._server = load_server
         self._map_bytes_max = map_bytes_max
         self._load_s = load_s
-        self._watch = Watch(path)
+        self._watch = Watch(self.path)
         self._ladder = Ladder()
         self._buffers = Buffers()
         self._slots = Slots()

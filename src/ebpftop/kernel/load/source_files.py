@@ -20,6 +20,10 @@ BYTES_MAX = 1 << 20
 
 INCLUDES_MAX = 64
 
+_LINKS_MAX = 40
+"""As the kernel follows them (MAXSYMLINKS)."""
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
 
 class SourceRefused(Exception):
     """A file that is not compiled: why, what helps, and the line that it is about.
@@ -37,11 +41,10 @@ class SourceRefused(Exception):
 
 
 def read_text(path: Path, called: str | None = None) -> str:
-    """Return the text of a C file, which messages call *called*. Raises SourceRefused."""
+    """Return the text of a C file, which messages call *called*. No link is followed. Raises SourceRefused."""
     name = printable(called or path.name or str(path))
     try:
-        # Not to wait at a pipe that nobody writes to.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        place = _place(path)
     except FileNotFoundError as error:
         raise SourceRefused(
             f"there is no file {printable(called or str(path))}",
@@ -50,14 +53,19 @@ def read_text(path: Path, called: str | None = None) -> str:
     except OSError as error:
         raise SourceRefused(f"{printable(called or str(path))}: {error.strerror}", "see its permissions") from error
     try:
-        found = os.fstat(fd)
+        found = os.fstat(place)
+        if stat.S_ISLNK(found.st_mode):
+            raise SourceRefused(
+                f"{name} is a link, and links are not followed", "put the C file in its place, or name what it leads to"
+            )
         if not stat.S_ISREG(found.st_mode):
             raise SourceRefused(f"{name} is {_kind(found.st_mode)}, not a file", "put a C file in its place")
         _check_owner(name, found)
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read(BYTES_MAX + 1)
+        data = _read(place)
+    except OSError as error:
+        raise SourceRefused(f"{printable(called or str(path))}: {error.strerror}", "see its permissions") from error
     finally:
-        os.close(fd)
+        os.close(place)
     if len(data) > BYTES_MAX:
         raise SourceRefused(f"{name} is larger than 1 MiB", "a BPF program is small; name its C file")
     try:
@@ -71,6 +79,69 @@ def read_text(path: Path, called: str | None = None) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _place(path: Path) -> int:
+    """Return a descriptor of what is at *path*, opened without following a link at any folder of it. Raises OSError.
+
+    It is O_PATH: a device or a pipe does not notice, and who may write its folder cannot exchange it any more.
+    """
+    at = os.open(path.anchor or ".", _FOLDER)
+    try:
+        parts = path.parts[1:] if path.anchor else path.parts
+        for part in parts[:-1]:
+            try:
+                below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+            except NotADirectoryError as error:
+                raise NotADirectoryError(error.errno, f"{printable(part)} is not a folder, or a link to one") from error
+            os.close(at)
+            at = below
+        return os.open(parts[-1] if parts else ".", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _read(place: int) -> bytes:
+    """Return what is in the file of a descriptor, at most one byte more than it may have. Raises OSError."""
+    with open(f"/proc/self/fd/{place:d}", "rb") as file:
+        return file.read(BYTES_MAX + 1)
+
+
+def resolved(path: Path) -> Path:
+    """Return where *path* leads, through the links that are there now: those of its owner, the user and root.
+
+    What another user linked is left in it, and refused when it is read.
+    """
+    done, todo = Path("/"), list(reversed(path.absolute().parts[1:]))
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            done = done.parent
+            continue
+        place = done / part
+        try:
+            found = os.lstat(place)
+            to = os.readlink(place) if stat.S_ISLNK(found.st_mode) else None
+        except OSError:
+            to = None
+        if to is None:
+            done = place
+            continue
+        links += 1
+        if links > _LINKS_MAX or found.st_uid not in _owners():
+            return place.joinpath(*reversed(todo))
+        target = PurePosixPath(to)
+        if target.is_absolute():
+            done = Path("/")
+        todo += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    return done
+
+
+def _owners() -> set[int]:
+    """Return whose files are compiled: root's, one's own, and those of the user behind sudo."""
+    user = invoker()
+    return {0, os.geteuid(), *((user.uid,) if user else ())}
+
+
 def _kind(mode: int) -> str:
     """Return what something is that is not a file, by its *mode*."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -80,8 +151,7 @@ def _kind(mode: int) -> str:
 def _check_owner(name: str, found: os.stat_result) -> None:
     """Refuse what somebody else may have written: it would run in the kernel."""
     user = invoker()
-    owners = {0, os.geteuid(), *((user.uid,) if user else ())}
-    if found.st_uid not in owners:
+    if found.st_uid not in _owners():
         raise SourceRefused(
             f"{name} belongs to another user (uid {found.st_uid}), and would run in the kernel",
             "copy it, read it, and load the copy",
@@ -102,7 +172,7 @@ class Included(NamedTuple):
 
 @dataclass
 class Includes:
-    """The files that a C file includes with quotes, and those that these include.
+    """The files that a C file includes with quotes, and those that these include. There is no link in *path*.
 
     *found* has them by name below the folder of the file. *missing* has what is written between the quotes of those
     that do not exist, and the line of the source: they count as empty, as the kernel's own headers do. *files* are all
@@ -134,7 +204,7 @@ class Includes:
         if what[0] == "<":
             return
         # As the compiler looks for it: beside the file that includes it, then beside the first.
-        folder = self.path.resolve().parent
+        folder = self.path.parent
         places = dict.fromkeys((str(below / named), str(named)))
         for place in places:
             if place in self.found:
@@ -143,9 +213,10 @@ class Includes:
             self.files.add(file)
             if not file.exists():
                 continue
-            if not file.resolve().is_relative_to(folder):
+            target = file.resolve()
+            if not target.is_relative_to(folder):
                 raise self._outside(f"{where}{name} leads outside", line)
-            self._open(file, place, line)
+            self._open(target, place, line)
             return
         self.missing.setdefault(str(named), line)
 
