@@ -21,7 +21,7 @@ from ebpftop.syscalls.trace_limit import DEFAULT_TRACE_LIMIT
 def refused(capfd: pytest.CaptureFixture[str], *words: str) -> str:
     """Return the line that refuses *words*."""
     with pytest.raises(SystemExit) as ended:
-        parser().parse_args(words)
+        parser().parse(words)
     assert ended.value.code == 2
     out, err = capfd.readouterr()
     assert out == ""
@@ -201,6 +201,10 @@ def test_a_probe_with_a_screen_of_its_own_can_be_attached_whichever_were_asked_f
 @pytest.mark.parametrize("command", ["demo", "replay FILE"])
 def test_an_old_name_is_unknown_where_the_option_is(capfd: pytest.CaptureFixture[str], command: str) -> None:
     assert "unrecognized arguments: --via" in refused(capfd, *command.split(), "--via", "users=tracepoint")
+
+
+def test_an_unknown_option_leads_to_the_help_of_its_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "ebpftop demo --help lists what there is" in refused(capfd, "demo", "--output", "x")
 
 
 def test_a_file_may_be_called_as_an_option_was() -> None:

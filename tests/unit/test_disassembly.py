@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpftop.kernel.load.code import kernel_names
+from ebpftop.kernel.load.code import KernelNames, ProgramCode, kernel_names, listing
 from ebpftop.kernel.load.disassembly import Names, disassembled
+from ebpftop.kernel.symbol_table import kernel_symbols
 
 
 def insn(opcode: int, to: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
@@ -86,3 +87,9 @@ def test_helpers_are_called_from_one_symbol_of_the_kernel(tmp_path: Path) -> Non
     symbols.write_text("".join(f"{0xFF00 + i:x} T {name}\n" for i, name in enumerate(names)))
     with symbols.open() as file:
         assert kernel_names(file.fileno()).base == 0xFF01
+
+
+def test_a_tail_call_has_its_name_though_the_kernel_shows_only_its_number() -> None:
+    code = ProgramCode(insn(0x85, immediate=12), (), (), (), (), {})
+    names = KernelNames(kernel_symbols([]), 0)
+    assert [one.text for one in listing(code, names, None).xlated] == ["call bpf_tail_call"]

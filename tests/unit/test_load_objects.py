@@ -92,12 +92,23 @@ def test_the_kernel_gets_the_text_of_each_line(version: tuple[int, int], text: s
     lined = with_texts(built, "hello.c", SOURCE, version)
     written = list(LINE_INFO.iter_unpack(lined.raw["hello"]))
     assert object_file.string(object_file.btf_strings(lined.btf), written[0][2]) == text
-    assert [line[2] for line in written[1:]] == [0, 0]
+    assert (written[1][2], written[2][2]) == (written[0][2], 0)
     assert lined.lines["hello"] == (
         LineInfo(0, 2, 5, "hello.c", "return 7;"),
-        LineInfo(1, 99, 0, "hello.c", ""),
+        LineInfo(1, 2, 5, "hello.c", "return 7;"),
         LineInfo(2, 2, 5, "/virtual/include/bcc/helpers.h", ""),
     )
+
+
+def test_what_is_of_no_line_of_the_file_has_the_next_one() -> None:
+    blob, at = blob_with("/hello.c")
+    lines = [(0, at["/hello.c"], 0, 4 << 10), (1, at["/hello.c"], 0, PLACE), (2, at["/hello.c"], 0, 1 << 10)]
+    built = Built(
+        programs=(BuiltProgram("hello", b"", b"", b"".join(LINE_INFO.pack(*line) for line in lines)),),
+        btf=blob,
+        file_names={number: name for name, number in at.items()},
+    )
+    assert [one.line for one in with_texts(built, "hello.c", SOURCE, (6, 9)).lines["hello"]] == [2, 2, 1]
 
 
 def test_without_types_there_are_no_lines() -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from ebpftop.core.load_records import Diagnostic
 from ebpftop.kernel.load.loading import LineInfo, Loading, ProgramState
+from ebpftop.kernel.load.misspelt import Misspelt
 from ebpftop.kernel.load.source_files import Included
+from ebpftop.probes import load_problems
 from ebpftop.probes.load_problems import diagnostics, in_a_line
 
 SOURCE = "int hello(void *ctx) {\n\tint unused;\n\treturn 0;\n}\n"
@@ -106,3 +111,34 @@ def test_a_line_for_stderr_counts_bytes_as_compilers_do() -> None:
     (found,) = diagnostics(Loading(False, 0, "clang", "no", output=output, source=source), "hello.c")
     assert found.column == 1 + len(source[: source.index("nothing")].expandtabs(8))
     assert in_a_line("hello.c", found, source).startswith(f"hello.c:1:{column}: use of undeclared")
+
+
+def test_a_tracepoint_that_there_is_not_is_said_once_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        load_problems,
+        "misspelt",
+        lambda event: Misspelt(f"there is no {event}", "x:y?") if event.target == ("a_b", "c") else None,
+    )
+    source = "TRACEPOINT_PROBE(a_b, c) {\n\treturn args->x;\n}\n"
+    output = (
+        "/hello.c:1:1: warning: declaration of 'struct tracepoint__a_b__c' will not be visible outside [-Wvisibility]\n"
+        "/hello.c:2:13: error: incomplete definition of type 'struct tracepoint__a_b__c'\n"
+    )
+    (found,) = diagnostics(Loading(False, 0, "clang", "it failed", output=output, source=source), "hello.c")
+    assert (found.line, found.severity, found.message) == (1, "error", "there is no tracepoint:a_b:c")
+    assert (found.meaning, found.suggestion) == ("", "x:y?")
+
+
+def test_a_program_that_nothing_runs_has_a_warning() -> None:
+    idle = ProgramState("read_ret", 4, 2, line=1)
+    tried = Loading(True, 1, source="int read_ret(void *ctx) { return 0; }\n", programs=(idle,))
+    (found,) = diagnostics(tried, "hello.c")
+    assert (found.severity, found.line) == ("warning", 1)
+    assert "never runs" in found.message
+    calls = replace(tried, source=f"BPF_PROG_ARRAY(calls, 4);\n{tried.source}")
+    assert list(diagnostics(calls, "hello.c")) == []
+
+
+def test_sentences_are_joined_without_a_full_stop_before_the_semicolon() -> None:
+    one = Diagnostic(stage="clang", line=1, message="expected ';'", meaning="It is not there.", suggestion="add it")
+    assert in_a_line("a.c", one, "x") == "a.c:1: expected ';'; It is not there; add it"

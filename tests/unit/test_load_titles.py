@@ -59,3 +59,13 @@ def test_what_runs_is_there_in_any_case(width: int, text: str, monkeypatch: pyte
     latest = Loaded(time=1.0, file="hello.c", path="/hello.c", state="on", programs=(exits,))
     spans = fitting(headline(LoadModel(), latest, width), width)
     assert "".join(span.text for span in spans) == text
+
+
+def test_how_many_are_not_attached_stands_behind_the_name_of_the_file() -> None:
+    lost = LoadedProgram(name="lost", type="kprobe", id=8, event="kprobe:vfs_reed", reason="there is no vfs_reed")
+    model = LoadModel()
+    model.latest = latest = Loaded(
+        time=1.0, file="hello.c", path="/hello.c", state="on", programs=(HELLO, lost), unattached=("lost",)
+    )
+    (name,), (mark,), *_ = headline(model, latest, 100)
+    assert (name.text, mark.text, mark.style) == ("hello.c", "\u2717 1 of 2 programs not attached", "bad")

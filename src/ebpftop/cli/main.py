@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words.insert(0, "live")
     try:
         top = parser(words[0], prints_config="--print-config" in words)
-        args = top.parse_args(words)
+        args = top.parse(words)
         if behind:
             args.cmd = [*args.cmd, *behind] if args.cmd else behind[1:]
         args.settings = read_settings(args, top.commands[args.command], words)

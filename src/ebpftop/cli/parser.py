@@ -37,6 +37,14 @@ class Parser(argparse.ArgumentParser):
     commands: Mapping[str, argparse.ArgumentParser] = {}
     """Those of the commands, by their names."""
 
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse; what is not known is an error of the command that it was written for, which has its own help."""
+        found, unknown = self.parse_known_args(words)
+        if unknown:
+            command = self.commands.get(getattr(found, "command", ""), self)
+            command.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found
+
     def error(self, message: str) -> NoReturn:
         of_a_value = message.startswith("argument ")  # it says what is allowed
         self.refuse(message if of_a_value else f"{message}; {self.prog} --help lists what there is")

@@ -51,9 +51,11 @@ def check_machine(need: limits.Need, more_mib: int = 0) -> None:
 
 def report_failed(source: KernelSource) -> bool:
     """Report each probe that could not be attached; return whether at least one is attached, and the C file runs."""
-    for probe in source.failed:
-        stdio.report("; ".join(filter(None, (f"{probe.probe} is not attached: {probe.reason}", probe.remedy))))
     failures = source.load_failures()
+    for probe in source.failed:
+        if probe.probe == LOAD and failures:
+            continue  # they say more, line by line
+        stdio.report("; ".join(filter(None, (f"{probe.probe} is not attached: {probe.reason}", probe.remedy))))
     for line in failures:
         stdio.report(line)
     return len(source.failed) < len(source.probes) and not failures

@@ -30,18 +30,18 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError("lesson: --reset needs the number of a lesson", "ebpftop lesson 1 --reset")
         return _list(args.folder)
     from ebpftop.commands import load
-    from ebpftop.commands.kernel_options import NO_PRIVILEGE
+    from ebpftop.commands.kernel_options import NO_PRIVILEGE, refused
 
+    if refused():  # before a folder is made, which may fail for a reason that does not matter then
+        stdio.report(f"without root, `ebpftop lesson {row.number} --replay` plays a recording of it")
+        return NO_PRIVILEGE
     folder = lessons_folder(args.folder)
     if args.reset and (kept := set_aside(row, folder)) is not None:
         stdio.report(f"your copy is now {short(kept)}")
     for other in LESSONS:  # to which L leads
         copy(other, folder)
     args.load = copy(row, folder)
-    status = load.run(args)
-    if status == NO_PRIVILEGE:
-        stdio.report(f"without root, `ebpftop lesson {row.number} --replay` plays a recording of it")
-    return status
+    return load.run(args)
 
 
 def _replay(row: LessonRow, args: argparse.Namespace) -> int:

@@ -133,7 +133,8 @@ class Loaded(TimedRecord, frozen=True, kw_only=True, tag="loaded"):
     `state` is ``compiling``, ``verifying``, ``on``, or ``failed``. Unless it is on, `source` and `diagnostics` are of
     what is tried, or was, and `programs` and `maps` of the last good one, which runs on, if there is one; `running` is
     its source (null: it is `source`). While it is compiled or verified, there are no `diagnostics` yet. `generation`
-    counts those that were good. `saved` is when the file was saved, `compile_s` how long it took to compile, load and
+    counts those that were good. `unattached` are the programs that run nowhere, though the file says where they are to
+    hang: their `reason` says why. `saved` is when the file was saved, `compile_s` how long it took to compile, load and
     attach.
     """
 
@@ -147,6 +148,7 @@ class Loaded(TimedRecord, frozen=True, kw_only=True, tag="loaded"):
     running: tuple[str, ...] | None = None
     programs: tuple[LoadedProgram, ...] = ()
     maps: tuple[LoadedMap, ...] = ()
+    unattached: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
     paths = ("path", "message", "meaning", "suggestion", "text")

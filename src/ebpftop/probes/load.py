@@ -101,7 +101,9 @@ class LoadProbe(KernelProbe):
 
     def state(self, now: float) -> Probe:
         self._via_reported = self.via
-        return super().state(now)
+        state = super().state(now)
+        failures = self.failures()
+        return msgspec.structs.replace(state, state="failed", reason="; ".join(failures)) if failures else state
 
     def detach(self) -> None:
         """Its programs go with their maps, in `stop`: what they count until then is read."""

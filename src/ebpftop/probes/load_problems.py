@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
@@ -12,7 +13,7 @@ import msgspec
 from ebpftop.core.escape import escape, printable
 from ebpftop.core.load_records import Diagnostic, Register
 from ebpftop.kernel.load import meanings
-from ebpftop.kernel.load.events import parse
+from ebpftop.kernel.load.events import Event, parse
 from ebpftop.kernel.load.lines import as_named, quoted
 from ebpftop.kernel.load.loading import Loading, ProgramState
 from ebpftop.kernel.load.misspelt import misspelt
@@ -23,6 +24,9 @@ from ebpftop.models.load_diagnostics import IncludedFile, of_compiler, of_verifi
 TAB = 8
 """Cells of a tab in the records."""
 
+_TRACEPOINT = re.compile(r"'struct tracepoint__(?P<category>\w+?)__(?P<event>\w+)'")
+"""What BCC makes of the name of a tracepoint; of one that there is not, it makes nothing."""
+_PROG_ARRAY = re.compile(r"\bBPF_PROG_ARRAY\b|\bBPF_MAP_TYPE_PROG_ARRAY\b|[\"']prog(?:_array)?[\"']")
 _LOG_MAX = 64 << 10
 _TEXT_MAX = 60
 """Characters of a line of another file that are quoted."""
@@ -34,6 +38,7 @@ def diagnostics(tried: Loading, name: str) -> Iterator[Diagnostic]:
     yield from _of_stage(tried, name)
     yield from _of_hints(tried)
     yield from _of_missing(tried, name)
+    yield from _of_idle(tried)
 
 
 def _of_stage(tried: Loading, name: str) -> Iterator[Diagnostic]:
@@ -41,7 +46,7 @@ def _of_stage(tried: Loading, name: str) -> Iterator[Diagnostic]:
     if tried.stage == "clang" or (tried.ok and tried.output):
         included = {key: IncludedFile(one.line, one.text.split("\n")) for key, one in tried.included.items()}
         said = of_compiler(tried.output, tried.source.split("\n"), quoted(name), included)
-        found = [_at_columns(one, tried.source, name) for one in said]
+        found = [_at_columns(one, tried.source, name) for one in _of_tracepoints(said, tried.source)]
         yield from found
         if found and not tried.ok:
             return
@@ -70,6 +75,24 @@ def _of_stage(tried: Loading, name: str) -> Iterator[Diagnostic]:
                 severity="warning",
                 line=state.line,
                 message=printable(f"the lines of {state.name} are not counted: {state.counts_reason}"),
+            )
+
+
+def _of_tracepoints(said: Iterable[Diagnostic], source: str) -> Iterator[Diagnostic]:
+    """Yield what clang said, but of the structure of a tracepoint that there is not only that there is none, once."""
+    named: set[tuple[str, str]] = set()
+    for one in said:
+        found = _TRACEPOINT.search(one.message)
+        target = (found["category"], found["event"]) if found else None
+        wrong = misspelt(Event("tracepoint", target)) if target is not None else None
+        if target is None or wrong is None:
+            yield one
+        elif target not in named:
+            named.add(target)
+            lines = enumerate(source.split("\n"), 1)
+            line = next((at for at, text in lines if re.search(rf"\b{target[1]}\b", text)), one.line)
+            yield msgspec.structs.replace(
+                one, line=line, column=None, message=wrong.message, meaning="", suggestion=wrong.suggestion
             )
 
 
@@ -132,6 +155,24 @@ def _of_missing(tried: Loading, name: str) -> Iterator[Diagnostic]:
         )
 
 
+def _of_idle(tried: Loading) -> Iterator[Diagnostic]:
+    """Yield which programs can never run: they hang nowhere, and there are no slots that they could be in."""
+    texts = (tried.source, *(one.text for one in tried.included.values()))
+    if not tried.ok or any(map(_PROG_ARRAY.search, texts)):
+        return
+    for state in tried.programs:
+        if not state.events and state.fd is not None:
+            name = printable(state.name)
+            yield Diagnostic(
+                program=name,
+                stage="attach",
+                severity="warning",
+                line=state.line,
+                message=f"{name} never runs: nothing says where it hangs, and no tail call leads to it",
+                suggestion=f"a comment says where: // ebpftop: attach {name}=syscall:execve; or make it static inline",
+            )
+
+
 def _of_verifier(tried: Loading, name: str) -> Iterable[Diagnostic]:
     # One that was accepted has a log too, and is not loaded either, if another one is refused.
     refused = [state for state in tried.programs if state.errno]
@@ -189,7 +230,8 @@ def in_a_line(name: str, one: Diagnostic, source: str) -> str:
     """Return a diagnostic as compilers print them, for who reads such lines: its column counts bytes of *source*."""
     where = ":".join(str(part) for part in (name, one.line, _byte_column(one, source)) if part is not None)
     program = f"{one.program}: " if one.program else ""
-    return f"{where}: {program}{'; '.join(filter(None, (one.message, one.meaning, one.suggestion)))}"
+    parts = (part.rstrip().removesuffix(".") for part in (one.message, one.meaning, one.suggestion))
+    return f"{where}: {program}{'; '.join(filter(None, parts))}"
 
 
 def _byte_column(one: Diagnostic, source: str) -> int | None:

@@ -91,6 +91,9 @@ def loaded(
         running=source_lines(good.source) if good is not None and good.source != tried.source else None,
         programs=tuple(_program(one, facts.programs.get(one.name)) for one in programs),
         maps=tuple(_map(one, facts.layouts[name]) for name, one in facts.maps.items() if name in facts.layouts),
+        unattached=tuple(
+            printable(one.name) for one in programs if good is not None and one.events and not one.attached
+        ),
         diagnostics=tuple(diagnostics(tried, path.name)) if problems is None else problems,
     )
 

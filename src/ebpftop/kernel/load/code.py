@@ -41,6 +41,8 @@ _JITED_AT = 104
 _BTF_ID_AT = 128
 _FUNCTIONS_AT = 132
 _LINES_AT = 144
+_TAIL_CALL = 12
+"""BPF_FUNC_tail_call: of all calls, this one is shown by its number (kernel/bpf/syscall.c, bpf_insn_prepare_dump)."""
 _BASE = b"__bpf_call_base\n"
 """Helpers are called by their distance from this symbol."""
 
@@ -235,6 +237,8 @@ def listing(
     map_names = {**code.maps, **maps}
 
     def called(number: int) -> str | None:
+        if number == _TAIL_CALL:
+            return "bpf_tail_call"
         return names.at(names.base + number) if names.base and number else None
 
     insn_names = Names(map_names.get, called, names.at)

@@ -7,7 +7,7 @@ same form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ebpftop.kernel.load import object_file
@@ -48,10 +48,10 @@ def with_texts(built: Built, name: str, text: Sequence[str], version: tuple[int,
     lines: dict[str, tuple[LineInfo, ...]] = {}
     for program in built.programs:
         records, decoded = [], []
-        for insn, file_at, line_at, place in LINE_INFO.iter_unpack(program.lines):
+        for insn, file_at, line_at, place in _in_file(program.lines, built.file_names, len(text)):
             number, column = place >> 10, place & 0x3FF
             file = built.file_names.get(file_at, "")
-            is_ours = file.count("/") == file.startswith("/")
+            is_ours = _is_own(file)
             has_text = is_ours and 0 < number <= len(text)
             records.append(LINE_INFO.pack(insn, file_at, offset(number) if has_text else line_at, place))
             written = text[number - 1].strip() if has_text else ""
@@ -59,3 +59,23 @@ def with_texts(built: Built, name: str, text: Sequence[str], version: tuple[int,
         raw[program.name] = b"".join(records)
         lines[program.name] = tuple(decoded)
     return Lined(object_file.with_strings(built.btf, bytes(added))[0], raw, lines)
+
+
+def _in_file(raw: bytes, names: Mapping[int, str], count: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the records of *raw*; those of lines behind the *count* of the file have the next line in it, or the last.
+
+    What BCC writes behind the last line, as it does for TRACEPOINT_PROBE, would be of lines that nobody has.
+    """
+    records = list(LINE_INFO.iter_unpack(raw))
+    for at, (insn, file_at, line_at, place) in enumerate(records):
+        if _is_own(names.get(file_at, "")) and place >> 10 > count:
+            near = (*records[at:], *reversed(records[:at]))
+            own = (one for one in near if one[1] == file_at and 0 < one[3] >> 10 <= count)
+            yield insn, file_at, line_at, next(own, (0, 0, 0, place))[3]
+        else:
+            yield insn, file_at, line_at, place
+
+
+def _is_own(file: str) -> bool:
+    """Return whether a file is the source: `#line` puts it into the root folder."""
+    return file.count("/") == file.startswith("/")

@@ -35,6 +35,10 @@ def headline(model: LoadModel, latest: Loaded, width: int) -> list[list[Span]]:
         return [doing, [Span("the last good one runs on")]] if model.is_running else [doing]
     parts = [[Span(latest.file, "name")]]
     room = width - cell_len(latest.file) - _BETWEEN
+    if latest.unattached:
+        text = f"✗ {len(latest.unattached)} of {counted(len(latest.programs), 'program')} not attached"
+        parts.append([Span(text, "bad")])
+        room -= cell_len(text) + _BETWEEN
     for at, one in enumerate(latest.programs[:_NAMED]):
         bad = one.reason is not None and not one.attached
         text = _program(model, one)
