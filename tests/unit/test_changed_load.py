@@ -290,3 +290,20 @@ PROGRAMS = (LoadedProgram(name="bye", type="kprobe", reason="no such function"),
 def test_probes_that_neither_has_are_a_line() -> None:
     notes = compare(figures(of_a_file({}, HELD)), figures(of_a_file({}, HELD))).notes
     assert notes == ["execs, syscalls, users are not compared: neither of the two has them"]
+
+
+def test_the_time_that_compiling_took_is_not_of_its_rates() -> None:
+    figures = SpanFigures(HEADER)
+    row = ProgramRun(program="hello", runs=30)
+    figures.feed(
+        (
+            Probe(time=START, probe="load", state="on", via=None, reason=None),
+            ProgramRuns(time=START + 1, whole=True),
+            ProgramRuns(time=START + 4, whole=True),
+            msgspec.structs.replace(LOADED, time=START + 5, generation=1),
+            ProgramRuns(time=START + 8, whole=True, rows=(row,)),
+        )
+    )
+    figures.close()
+    assert figures.known_s("load") == 3
+    assert figures.total("run") == 30

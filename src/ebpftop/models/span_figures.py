@@ -287,12 +287,16 @@ class SpanFigures:
 
     def _read_loaded(self, record: ProgramRuns | MapReading | BpfEvent | Loaded) -> None:
         if isinstance(record, Loaded):
-            self.loaded.note(record, in_span=self._in_span(record))
+            in_span = self._in_span(record)
+            self.loaded.note(record, in_span=in_span)
+            if in_span and record.state == "on" and record.generation <= 1:
+                self._clocks["load"] = record.time  # nothing ran while it was compiled
         elif isinstance(record, BpfEvent):
             if self._in_span(record):
                 self.loaded.event(record)
         elif isinstance(record, ProgramRuns):  # it comes before the maps of the same moment
-            self.loaded.read_runs(record, is_first=not self._tick("load", record.time))
+            is_known = bool(record.rows) and self._tick("load", record.time)
+            self.loaded.read_runs(record, is_first=not is_known)
         else:
             self.loaded.read_map(record, in_span=self._in_span(record))
 

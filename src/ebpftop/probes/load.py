@@ -65,6 +65,8 @@ class LoadProbe(KernelProbe):
         self._runs = RunTotals()
         self._lost = 0
         self._own_ids: frozenset[int] = frozenset()
+        self.attached_at: float | None = None
+        """When its programs were attached for the first time, Unix seconds: since then they count."""
 
     @property
     def on(self) -> bool:
@@ -193,6 +195,7 @@ class LoadProbe(KernelProbe):
         """Note what was *tried*, and make a record of what became of the file."""
         now, good = time.time(), file.good
         if tried.ok:
+            self.attached_at = self.attached_at or now
             self._maps.open(file, tried, self._names)
         # What printed before a reload is read after it.
         programs = facts_of(file)

@@ -236,7 +236,8 @@ class KernelSource(LoadEdits):
             with self._locks[LOAD]:
                 probe.advance()
         with self._locks[LOAD]:  # the state before is not worth a record
-            self._news[LOAD] = [probe.state(time.time())]
+            # Its code was read since it was attached: that takes a second.
+            self._news[LOAD] = [probe.state(probe.attached_at or time.time())]
 
     def attach_soon(self) -> None:
         """Attach them in other threads, and return at once. Whatever fails is the first batch of its probe."""
