@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from ebpftop.conversion import tables
+from ebpftop.conversion import loaded_tables, tables
 from ebpftop.conversion.input import Input
 from ebpftop.conversion.jsonl import JsonLines
 from ebpftop.core.load_records import BpfEvent, Field, Loaded, LoadedMap, MapReading, MapRow
@@ -253,3 +253,9 @@ def test_an_empty_table_says_which_are_not() -> None:
         )
     assert not tables.is_table("map.")
     assert not tables.is_table("maps.a")
+
+
+def test_the_tables_of_a_file_of_ones_own_are_named() -> None:
+    maps = (LoadedMap(name="counts", type="hash"), LoadedMap(name="output", type="ringbuf"))
+    loaded = Loaded(time=START, file="a.c", path="/a.c", state="on", maps=maps)
+    assert loaded_tables.names_in([loaded, loaded]) == ("event.output", "map.counts")

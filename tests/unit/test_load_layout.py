@@ -11,10 +11,11 @@ import pytest
 
 from ebpftop.core.load_records import Field
 from ebpftop.kernel.btf_types import BtfTypes, Kind
-from ebpftop.kernel.load.layout import Layout, layout_of, members_of
+from ebpftop.kernel.load.layout import Layout, layout_of, members_of, unknown
+from ebpftop.kernel.load.map_rows import MapRows
 from ebpftop.kernel.load.meanings import Hints, meaning_of
 from ebpftop.kernel.load.value_text import encoded
-from ebpftop.kernel.load.values import BadValue, added
+from ebpftop.kernel.load.values import BadValue, Struct, Text, added
 from tests.unit.btf_builder import BtfBuilder
 
 SOURCE = r"""
@@ -345,3 +346,15 @@ def test_types_within_themselves_end_somewhere() -> None:
 def test_a_structure_is_found_by_its_name(compiled: tuple[BtfTypes, bytes]) -> None:
     assert members_of(compiled[0], "inner") == compiled[0].find(Kind.STRUCT, "inner")
     assert members_of(compiled[0], "nothing") is None
+
+
+def test_keys_whose_text_begins_with_nul_are_told_apart_by_their_bytes() -> None:
+    text = Field(type="char[8]", kind="string", size=8)
+    key = Layout(Field(type="struct k_t", kind="struct", size=8, fields=(text,)), Struct(8, (("comm", 0, Text(8)),)))
+    rows = MapRows(key, unknown(4), lambda *_: None)
+    keys = [b"ls\0\0\0\0\0\0", bytes(8), b"\0x\0\0\0\0\0\0"]
+    assert {row.key["comm"] for row in rows.rows(keys, [bytes(4)] * 3) if isinstance(row.key, dict)} == {
+        "ls",
+        "",
+        "0x0078",
+    }

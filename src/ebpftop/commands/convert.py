@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ebpftop.commands.convert_output import Output
 from ebpftop.conversion import folded, loaded_tables, tables
@@ -70,6 +71,11 @@ def _convert(args: argparse.Namespace, fd: int, name: str, typed: TypedSpan | No
     first = passage.first_time()
     if typed is not None:
         span = typed.resolve(first, passage.last_time())
+    if args.to == "csv" and not tables.is_table(args.kind[0]):
+        try:
+            _refuse_kinds(args.kind, (*tables.tables(), *loaded_tables.names_in(passage.records(span))))
+        finally:
+            passage.close()
     records = passage.records(span, whole=args.whole)
     source = Input(passage.header, records, max(span[0], first), is_part=span[0] > first)
     try:
@@ -131,13 +137,19 @@ def _check(args: argparse.Namespace) -> None:
 
 def _check_kinds(args: argparse.Namespace) -> None:
     if args.to == "csv":
+        if os.path.isfile(split_span(args.file)[0]):
+            return  # an unknown one is refused with the names of the maps that are in it
         known: tuple[str, ...] = (*tables.tables(), *(f"{prefix}NAME" for prefix in loaded_tables.PREFIXES))
         unknown = [kind for kind in args.kind if not tables.is_table(kind)]
     else:
         known = tuple(registry().kinds)
         unknown = [kind for kind in args.kind if kind not in known]
     if unknown:
-        raise UsageError(f"--kind: unknown: {', '.join(unknown)}", f"choose from {', '.join(known)}")
+        _refuse_kinds(unknown, known)
+
+
+def _refuse_kinds(unknown: Sequence[str], known: Sequence[str]) -> NoReturn:
+    raise UsageError(f"--kind: unknown: {', '.join(unknown)}", f"choose from {', '.join(known)}")
 
 
 def _require_perfetto() -> None:

@@ -20,11 +20,18 @@ PREFIXES = ("map.", "event.")
 _COLUMNS_MAX = 500
 _NAMED = frozenset(("uid", "pid", "tid", "errno", "ret", "syscall", "signal", "stack"))
 """What numbers mean that have names beside them."""
+_BUFFERS = frozenset(("perf_event_array", "ringbuf"))
 _WITH_MEMBERS = frozenset(("struct", "union"))
 
 _Path: TypeAlias = tuple[str, ...]
 Pair: TypeAlias = tuple[Record, MapRow | None]
 """A reading and one of its rows, or an event and None."""
+
+
+def names_in(records: Iterable[Record]) -> tuple[str, ...]:
+    """Return the names of the tables that the programs of one's own in *records* have."""
+    maps = (one for record in records if isinstance(record, Loaded) for one in record.maps)
+    return tuple(sorted({f"{'event' if one.type in _BUFFERS else 'map'}.{one.name}" for one in maps}))
 
 
 class LoadedTable:

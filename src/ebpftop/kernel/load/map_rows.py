@@ -8,11 +8,13 @@ from typing import TypeAlias
 
 from ebpftop.core.load_records import Field, MapRow, Value
 from ebpftop.kernel.load.layout import Layout
-from ebpftop.kernel.load.values import added
+from ebpftop.kernel.load.values import Codec, Struct, Text, added
 
 ROWS_MAX = 4096
 READ_MAX = 65_536
 """Entries of a map that are read, at most."""
+_SHOWN_BYTES = 256
+"""Bytes of a text that is none."""
 _WHOLE_ARRAY_MAX = 256
 """An array of more entries shows those only that are not zero."""
 _NUMBERS = frozenset(("int", "uint", "float"))
@@ -66,7 +68,7 @@ class MapRows:
         self._known.clear()
 
     def _row(self, key_bytes: bytes, raw: Sequence[bytes]) -> MapRow:
-        key = self._key.decode(key_bytes)
+        key = _told_apart(self._key.codec, self._key.decode(key_bytes), key_bytes)
         value, cpus = self._decoded(raw)
         names: dict[str, str] = {}
         beside = {**_members(key), **_members(value)}
@@ -80,6 +82,16 @@ class MapRows:
         cpus = tuple(self._value.decode(one) for one in raw)
         is_number = self._value.field.kind in _NUMBERS
         return added(cpus, self._counts.__contains__), cpus if is_number else ()
+
+
+def _told_apart(codec: Codec, key: Value, data: bytes) -> Value:
+    """Return *key* with the bytes of a text in it that begins with a NUL: by its text it would be like others."""
+    if isinstance(codec, Struct) and isinstance(key, dict):
+        parts = ((name, one, data[at : at + one.size]) for name, at, one in codec.members)
+        return {name: _told_apart(one, key.get(name), part) for name, one, part in parts}
+    if isinstance(codec, Text) and key == "" and (rest := data.rstrip(b"\0")):
+        return f"0x{rest[:_SHOWN_BYTES].hex()}"
+    return key
 
 
 def add_names(
