@@ -169,7 +169,6 @@ def test_broken_lines_are_listed(folder: Path) -> None:
         (["--to", "folded", "--slower", "5ms"], 2, "--slower is for --to perfetto"),
         (["--to", "csv", "--value", "cpu"], 2, "--value is for --to folded"),
         (["--to", "csv", "--kind", "exec,exit"], 2, "a CSV file is one table"),
-        (["--to", "csv", "--kind", "shoes"], 2, "choose from exec+exit, probe"),
         (["--to", "jsonl", "--kind", "users.rows"], 2, "unknown: users.rows"),
         (["--to", "folded", "--of", "calls", "--value", "cpu"], 2, "nobody counts the CPU time of a call"),
         (["--to", "perfetto", "-o", "t.zst"], 2, "leave .zst out"),
@@ -228,3 +227,11 @@ def test_without_the_package_it_says_what_to_install(
     monkeypatch.setattr(builtins, "__import__", without)
     assert main(["convert", str(recording), "--to", "perfetto"]) == 1
     assert "pip install 'ebpftop[perfetto]'" in capfd.readouterr().err
+
+
+def test_an_unknown_table_is_refused_with_those_that_there_are(recording: Path) -> None:
+    # By a process of its own: it gives up root to read which maps are in the file.
+    command = [*CONVERT, str(recording), "--to", "csv", "--kind", "shoes"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "unknown: shoes; choose from exec+exit, probe" in ended.stderr
