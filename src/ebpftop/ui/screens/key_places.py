@@ -10,7 +10,6 @@ from textual.dom import DOMNode
 from textual.keys import _normalize_key_list
 from textual.screen import Screen
 
-from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.ready import ReadyScreen
 
 
@@ -27,6 +26,7 @@ class KeyPlacesApp(App[int]):
 def key_place(app: App[int], screen: Screen[object], key: str) -> str:
     """Return where *key*, which nothing handled on *screen*, works; empty if nowhere, or if that is a dialog."""
     from ebpftop.ui.screens.details import SheetScreen
+    from ebpftop.ui.screens.live_modal import LiveScreen
     from ebpftop.ui.screens.main import MainScreen
 
     if not isinstance(screen, (MainScreen, LiveScreen, SheetScreen)):
@@ -61,6 +61,7 @@ def _place(app: App[int], screen: DOMNode, kind: type[DOMNode]) -> tuple[int, st
     from ebpftop.ui.screens.details import SheetScreen
     from ebpftop.ui.screens.feed_screen import FeedScreen
     from ebpftop.ui.screens.help import SHEETS
+    from ebpftop.ui.screens.live_modal import LiveScreen
     from ebpftop.ui.screens.main import MainScreen
     from ebpftop.ui.widgets.log_view import LogView
     from ebpftop.ui.widgets.row_view import RowView
