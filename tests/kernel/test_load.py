@@ -376,7 +376,7 @@ def test_cells_are_written_keys_removed_and_slots_filled(tmp_path: Path) -> None
             source_.delete_key("table", "uid=8")
         with pytest.raises(SourceError, match="has the slots 0 to 511"):
             source_.set_slot("calls", "600", "first")
-        with pytest.raises(SourceError, match="there is no program third"):
+        with pytest.raises(SourceError, match=r"^there is no program third$"):
             source_.set_slot("calls", "1", "third")
         with pytest.raises(SourceError, match="neither a number nor a system call"):
             source_.set_slot("calls", "no_such_call", "first")

@@ -255,6 +255,15 @@ def test_failures_are_counted_apart_if_both_kinds_were_counted() -> None:
     assert verdict("failed", file, both) == "done: uid 1000: 27 started, 3 failed"
 
 
+def test_a_program_at_the_entry_counts_what_fails_as_started_and_is_not_done() -> None:
+    source = solution("failed") + "int hello(void *ctx) { counter_table.increment(key); }"
+    file = loaded(source, outcome_map("uid", "failed"))
+    at_entry = replace(file, programs=(replace(file.programs[0], event="syscall:execve"),))
+    both = reading("counter_table", "hash", ({"uid": 0, "failed": 0}, 266), ({"uid": 0, "failed": 1}, 211))
+    assert verdict("failed", file, both) == "done: uid 0: 266 started, 211 failed"
+    assert verdict("failed", at_entry, both).startswith("not yet: hello counts when the call begins")
+
+
 # ---- Lesson 3 ----
 
 
@@ -329,6 +338,23 @@ def test_the_slot_of_openat_is_found_by_its_number_on_that_machine(arch: str, nu
     )
 
 
+def test_the_table_that_is_meant_is_the_one_with_a_slot_for_each_call() -> None:
+    tables = LoadedMap(name="chain", type="prog_array", max_entries=1), replace(SYSCALLS, max_entries=512)
+    file = loaded(solution("openat"), *tables, programs=("hello", "hello_openat"))
+    code = Code(time=NOW, program="hello", arch="x86_64")
+    assert verdict("openat", file, code) == "not yet: slot 257 (openat) of syscalls is empty"
+
+
+def test_a_chain_that_nothing_began_says_which_call_begins_it() -> None:
+    source = "int loopy(void *ctx) { depth.increment(0); syscalls.call(ctx, 110); return 0; }"
+    file = loaded(f"// ebpftop: lesson 4\n{source}", SYSCALLS, DEPTH, programs=("hello", "loopy"))
+    slot = MapRow(id="01", key=110, value="loopy", names={"key": "getppid"})
+    slots = MapReading(time=NOW, map="syscalls", type="prog_array", rows=(slot,))
+    without = loaded(file.source[0] + "\n" + source.replace("depth.increment(0); ", ""), SYSCALLS, programs=("loopy",))
+    assert "now count in an array" in verdict("chain", without, slots)
+    assert verdict("chain", file, slots) == ("not yet: depth is 0, nothing has run loopy yet: make the call getppid")
+
+
 DEPTH = LoadedMap(name="depth", type="percpu_array", key=U32, value=U64, per_cpu=True)
 
 
@@ -342,7 +368,7 @@ def test_a_chain_ends_after_33_tail_calls() -> None:
         return MapReading(time=NOW, map="depth", type="percpu_array", rows=(row,))
 
     assert "no program in a slot makes a tail call itself" in verdict("chain", file, depth(33, 33))
-    assert "now count in an array" in verdict("chain", file, slots)
+    assert "depth is 0, nothing has run hello_exec yet" in verdict("chain", file, slots)
     assert "the longest chain so far has 4" in verdict("chain", file, slots, depth(4, 3))
     assert "set it to 0 where a chain begins" in verdict("chain", file, slots, depth(99, 0))
     assert verdict("chain", file, slots, depth(33, 0)).startswith("done: 33 tail calls of hello_exec in depth")

@@ -9,7 +9,7 @@ from ebpftop.models.exercise_checks import Verdict
 from ebpftop.models.exercises import LESSONS, LessonRow, of_lesson
 from ebpftop.models.lesson import Task
 from ebpftop.ui.panes.lesson_panel import exercise_lines
-from ebpftop.ui.panes.lesson_text import ADDED, EXERCISES, sections
+from ebpftop.ui.panes.lesson_text import ADDED, EXERCISE, sections
 
 SHORT = Verdict(False, "no line yet")
 LONG = Verdict(
@@ -49,13 +49,28 @@ def test_the_head_counts_what_is_done() -> None:
     assert texts(SHORT, Verdict(True, ""))[0].startswith("Exercises  1 of 2 done")
 
 
+def test_the_head_names_the_file_to_edit_while_its_whole_path_has_room() -> None:
+    tasks = tuple(Task(exercise, SHORT) for exercise in of_lesson(1))
+    path = "/home/ann/.local/share/ebpftop/lessons/1-hello.c"
+    heads = {}
+    for width in (40, 78, 118, 200):
+        first = next(iter(exercise_lines(tasks, width, 5, path)))
+        heads[width] = "".join(span.text for span in first)
+    assert heads[40].startswith("Exercises  0 of 2 done   x: hints")
+    assert heads[78] == f"Exercises  0 of 2 done   {path}"
+    assert heads[118] == f"Exercises  0 of 2 done   edit {path}   x: hints, and the grown-up version"
+    assert heads[200].endswith(f"{path}   checked while it runs   x: hints, and the grown-up version")
+
+
 @pytest.mark.parametrize("row", LESSONS, ids=lambda row: row.name)
 def test_the_page_of_a_lesson_has_its_text_its_hints_and_the_grown_up_program(row: LessonRow) -> None:
     page = sections(row)
     keys = [section.key for section in page]
-    assert keys.index(EXERCISES) < keys.index(ADDED) < len(keys) - 1
+    tasks = [section for section in page if section.key.startswith(EXERCISE)]
+    assert [section.key for section in tasks] == [f"{EXERCISE} {exercise.name}" for exercise in of_lesson(row.number)]
+    assert keys.index(tasks[-1].key) < keys.index(ADDED) < len(keys) - 1
     assert page[-1].title == f"bpf/{row.grown_up}, the grown-up program"
-    hints = [entry.text for entry in page[keys.index(EXERCISES)].entries if entry.term == "Hint"]
+    hints = [entry.text for section in tasks for entry in section.entries if entry.term == "Hint"]
     assert hints == [exercise.hint for exercise in of_lesson(row.number)]
     added = [entry for entry in page[keys.index(ADDED)].entries if entry.term]
     assert len(added) > 5

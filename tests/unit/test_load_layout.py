@@ -14,7 +14,7 @@ from ebpftop.kernel.btf_types import BtfTypes, Kind
 from ebpftop.kernel.load.layout import Layout, layout_of, members_of, unknown
 from ebpftop.kernel.load.map_rows import MapRows
 from ebpftop.kernel.load.meanings import Hints, meaning_of
-from ebpftop.kernel.load.value_text import encoded
+from ebpftop.kernel.load.value_text import encoded, value_of
 from ebpftop.kernel.load.values import BadValue, Struct, Text, added
 from tests.unit.btf_builder import BtfBuilder
 
@@ -249,6 +249,18 @@ def test_a_number_with_the_name_of_another_one_is_refused(compiled: tuple[BtfTyp
 def test_a_new_key_is_typed_member_by_member(compiled: tuple[BtfTypes, bytes]) -> None:
     key = layout(compiled[0], "key")
     assert encoded(key, "uid=1000 failed=1") == b"\xe8\x03\0\0\x01\0\0\0"
+
+
+def test_a_structure_with_one_member_is_typed_as_that_member() -> None:
+    text = Field(name="t", type="char[16]", kind="string", size=16)
+    one = Field(type="struct text", kind="struct", size=16, fields=(text,))
+    for typed in ("Hi root", '"Hi root"', 't="Hi root"'):
+        assert value_of(one, typed) == {"t": "Hi root"}
+    assert value_of(one, "it's") == {"t": "it's"}
+    number = Field(name="n", type="u32", kind="uint", size=4)
+    assert value_of(Field(type="struct n", kind="struct", size=4, fields=(number,)), "7") == {"n": 7}
+    with pytest.raises(BadValue, match=r"^root is not NAME=VALUE; write t=… n=…, texts with blanks in quotes$"):
+        value_of(Field(type="struct two", kind="struct", size=20, fields=(text, number)), "t=Hi root")
 
 
 def test_an_event_that_is_cut_has_what_came(compiled: tuple[BtfTypes, bytes]) -> None:

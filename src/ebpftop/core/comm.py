@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ebpftop.core.escape import printable
 
+COMMAND_NAMES = frozenset(("comm", "command", "task", "pcomm", "name"))
+"""What members of an event are called that have the command name of its process."""
+
 
 def comm_matches(pattern: str, comm: str) -> bool:
     """Return whether *comm*, as in records, is NAME, or begins with NAME if the pattern is NAME*."""

@@ -45,6 +45,7 @@ from ebpftop.kernel.filter_layout import (
 from ebpftop.kernel.loader import Link, Module
 from ebpftop.kernel.procfs_tree import descendants
 from ebpftop.kernel.threads import sees_all
+from ebpftop.lifecycle import helpers
 
 # How often to check which processes still exist, and how many of them at each reading.
 _CHECK_S = 2.0
@@ -266,6 +267,13 @@ class KernelFilter:
             if choice.matches(paths.get(choice.v1), choice.v1):
                 return not choice.excluded
         return all(choice.excluded for choice in self._cgroups)
+
+    def is_self(self, pid: int, comm: bytes) -> bool:
+        """Return whether a process is hidden as ebpftop's own.
+
+        What compiles forks a process for each file, which has ended when its events are read: known by its name alone.
+        """
+        return self._filter.hide_self and (pid in self._own_pids or comm in helpers.COMPILERS)
 
     @property
     def lost(self) -> int:

@@ -14,6 +14,9 @@ HELPERS_MAX = 5
 
 _F_SETSIG = 10  # include/uapi/asm-generic/fcntl.h
 
+COMPILERS = (b"ebpftop-loads", b"ebpftop-load")
+"""The names of the helper that forks what compiles, of that one, and of all that it forks."""
+
 pids: list[int] = []
 """The pids of the helpers that were forked."""
 

@@ -22,6 +22,7 @@ _KEPT_NAME = 15  # characters of a program's name that the kernel keeps
 _LINES_READ = 3
 # What the verifier says of a call of what was not loaded with the program.
 _LEADS_OUT = ("last insn is not an exit or jmp", "jump out of range")
+_AT_ENTRY = ("syscall:", "kprobe:", "fentry:", "tracepoint:syscalls:sys_enter_", "raw_tracepoint:sys_enter")
 _START_ONE = "start a program in another terminal, as ls"
 
 
@@ -104,11 +105,12 @@ def counts_failures(evidence: Evidence) -> Verdict:
     for item in keyed:
         uid, failed = member(item.key, "uid"), member(item.key, "fail")
         if uid is not None and failed is not None:
-            return _both_kinds(evidence.rows(item.name), item, uid, failed)
+            early = _counts_at_entry(evidence, item)
+            return _both_kinds(evidence.rows(item.name), item, uid, failed, early)
     return _not_yet(f"the key of {keyed[0].name} needs two members, uid and failed")
 
 
-def _both_kinds(rows: tuple[MapRow, ...], counter: LoadedMap, uid: str, failed: str) -> Verdict:
+def _both_kinds(rows: tuple[MapRow, ...], counter: LoadedMap, uid: str, failed: str, early: str | None) -> Verdict:
     counts: dict[tuple[object, bool], int] = {}
     for row in rows:
         if isinstance(row.key, dict):
@@ -120,8 +122,21 @@ def _both_kinds(rows: tuple[MapRow, ...], counter: LoadedMap, uid: str, failed: 
         return _not_yet("no failure was counted: try /no/such/program, and ask only when the call returns")
     if not any(count for (_, was_failure), count in counts.items() if not was_failure):
         return _not_yet(f"only failures were counted: {_START_ONE}, and compare the return value with 0")
+    if early is not None:
+        return _not_yet(f"{early} counts when the call begins, also what fails then: ask only when it returns")
     user = next(who for (who, was_failure), count in counts.items() if was_failure and count)
     return _done(f"uid {user}: {counts.get((user, False), 0)} started, {counts[user, True]} failed")
+
+
+def _counts_at_entry(evidence: Evidence, counter: LoadedMap) -> str | None:
+    """Return the program at the entry of a call that counts in *counter*: what fails later is in its counts too."""
+    bodies = functions(evidence.text)
+    programs = evidence.loaded.programs if evidence.loaded is not None else ()
+    for program in programs:
+        at_entry = (program.event or "").startswith(_AT_ENTRY)
+        if at_entry and re.search(rf"\b{counter.name}\b", bodies.get(program.name, "")):
+            return program.name
+    return None
 
 
 # ---- Lesson 3 ----
@@ -226,7 +241,7 @@ def ends_after_33(evidence: Evidence) -> Verdict:
         return _not_yet("the file was not loaded yet")
     bodies = functions(evidence.text)
     chained = [
-        program
+        (program, row.names.get("key", ""))
         for item in evidence.of_type("prog_array")
         for row in evidence.rows(item.name)
         if (program := _program_in(row, evidence)) is not None
@@ -234,9 +249,12 @@ def ends_after_33(evidence: Evidence) -> Verdict:
     ]
     if not chained:
         return _not_yet("no program in a slot makes a tail call itself")
+    program, call = max(chained, key=lambda one: bool(one[1]))
     found: dict[int, str] = {}
+    used = ""
     for item in evidence.counters():
         if item.type in ARRAYS:
+            used = used or (item.name if re.search(rf"\b{item.name}\b", bodies[program]) else "")
             rows = evidence.rows(item.name)
             for row in rows:
                 for value in row.cpus or (row.value,):
@@ -245,7 +263,10 @@ def ends_after_33(evidence: Evidence) -> Verdict:
             longest = max((number(row.key) for row in rows if number(row.value)), default=0)
             if longest in (MAX_TAIL_CALLS, MAX_TAIL_CALLS + 1):
                 found[longest] = item.name
-    return _of_length(found, chained[0])
+    if used and not max(found, default=0):
+        begin = f"make the call {call}" if call else "make the call that begins the chain"
+        return _not_yet(f"{used} is 0, nothing has run {program} yet: {begin}")
+    return _of_length(found, program)
 
 
 def _of_length(found: dict[int, str], program: str) -> Verdict:

@@ -65,6 +65,8 @@ class Context:
     followed: Followed = field(default_factory=NoProcesses)
     # Whether the filter matches a process that already ran: pid, uid, comm.
     matches: Callable[[int, int, bytes], bool] = lambda _pid, _uid, _comm: True
+    # Whether an event of a process (pid, comm) is left out because it is ebpftop's own.
+    is_self: Callable[[int, bytes], bool] = lambda _pid, _comm: False
     # Processes that --pid could not follow because its map was full.
     unfollowed: Callable[[], int] = lambda: 0
     filtering: Callable[[], bool] = lambda: False

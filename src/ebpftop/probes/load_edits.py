@@ -67,7 +67,8 @@ def refusing() -> Iterator[None]:
     except (BadValue, ValueError) as error:
         raise SourceError(printable(str(error))) from error
     except KeyError as error:
-        raise SourceError(f"there is no program {printable(str(error.args[0]))}") from error
+        said = str(error.args[0])  # a sentence, or the name of a map that is not there any more
+        raise SourceError(printable(said if " " in said else f"there is no map {said}")) from error
     except LoadError as error:
         raise SourceError(printable(str(error))) from error
     except OSError as error:

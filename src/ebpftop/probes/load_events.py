@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from ebpftop.core.comm import COMMAND_NAMES
 from ebpftop.core.escape import printable
 from ebpftop.core.load_records import BpfEvent, Value
 from ebpftop.kernel.load.layout import Layout
@@ -17,7 +18,6 @@ from ebpftop.probes.load_names import LoadNames
 
 _LATE_S = 10.0
 """A time of a member that is longer ago is that of another moment: when a process started, say."""
-_COMM_NAMES = frozenset(("comm", "command", "task", "pcomm", "name"))
 _PID_MASK = (1 << 32) - 1
 
 
@@ -59,8 +59,10 @@ class EventReader:
         """Return whether the filter matches an event that says of which process it is; others always match."""
         if event.pid is None:
             return True
-        if not self._context.filtering():  # but perhaps ebpftop itself is hidden
-            return self._context.matches(event.pid, 0, b"")
+        if self._context.is_self(event.pid, (event.comm or "").encode()):
+            return False
+        if not self._context.filtering():
+            return True
         uid, comm = event.uid, event.comm
         with suppress(OSError):
             if uid is None:
@@ -80,7 +82,7 @@ def _process(layout: Layout, fields: Mapping[str, Value]) -> tuple[int | None, i
             pid = value >> 32 if value > _PID_MASK else value
         elif one.meaning == "uid" and uid is None and isinstance(value, int):
             uid = value & _PID_MASK
-        elif comm is None and one.kind == "string" and one.name in _COMM_NAMES and isinstance(value, str):
+        elif comm is None and one.kind == "string" and one.name in COMMAND_NAMES and isinstance(value, str):
             comm = value
     return pid, uid, comm
 

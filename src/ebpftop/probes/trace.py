@@ -276,12 +276,16 @@ class TraceProbe(KernelProbe):
         records = (self._record(line, printer, offset) for line, printer in lines)
         if self.context.printers is not None:
             of_these = self.context.printers()
-            return [record for record in records if self._is_by(record, of_these)]
+            return [record for record in records if self._is_by(record, of_these) and not self._is_self(record)]
         return [record for record in records if not self._is_of_another_ebpftop(record)]
 
     def _is_by(self, line: Trace, programs: frozenset[int]) -> bool:
         """Return whether one of *programs* printed a line, or may have, if the kernel does not say which one did."""
         return line.program.id in programs if line.program is not None else not self._has_program
+
+    def _is_self(self, line: Trace) -> bool:
+        """Return whether a line was printed while ebpftop itself, or what compiles for it, ran the program."""
+        return self.context.is_self(line.pid, line.task.encode())
 
     def _record(self, line: Line, printer: Printer, offset: float) -> Trace:
         return Trace(

@@ -111,6 +111,7 @@ class KernelSource(LoadEdits):
             probes=frozenset(options.probes + options.off),
             preempts=kernel_version() >= PREEMPTIBLE_SINCE,
             matches=self._filter.matches,
+            is_self=self._filter.is_self,
             unfollowed=lambda: self._filter.lost,
             filtering=lambda: bool(self.filter),
             gone=lambda: self._filter.gone,

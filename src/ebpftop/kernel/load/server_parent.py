@@ -49,7 +49,7 @@ def be_the_parent(requests: socket.socket) -> NoReturn:
         for standard in (0, 1, 2):
             os.dup2(null_fd, standard)
         close_all_but({requests.fileno()})
-        _libc.prctl(_PR_SET_NAME, b"ebpftop-loads", 0, 0, 0)
+        _libc.prctl(_PR_SET_NAME, helpers.COMPILERS[0], 0, 0, 0)
         stand_back()
         bpf_syscall.lift_memory_limit()
         symbols_fd = _open_symbols()  # the jail lays another file over it

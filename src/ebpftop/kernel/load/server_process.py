@@ -45,7 +45,7 @@ _End: TypeAlias = Literal["done", "late", "abandoned", "gone"]
 def be_the_server(requests: socket.socket, jail: Jail, symbols_fd: int | None) -> NoReturn:
     """Answer requests until ebpftop has ended."""
     try:
-        _libc.prctl(_PR_SET_NAME, b"ebpftop-load", 0, 0, 0)
+        _libc.prctl(_PR_SET_NAME, helpers.COMPILERS[1], 0, 0, 0)
         jail.empty()  # one that was killed may have left something
         _serve(requests, limits.MemoryCgroups(), jail, symbols_fd)
     finally:

@@ -120,6 +120,8 @@ def _assigned(field: Field, text: str, resolve: Resolve) -> Value:
     """Return the members of ``uid=1000 name="a b" at.x=1`` as objects within objects; ``1,2,3`` is a list."""
     if field.kind == "array" and "=" not in text:
         return [value_of(field.fields[0], item, resolve) for item in text.split(",")]
+    if text and _is_bare(field, text):
+        return {field.fields[0].name: value_of(field.fields[0], text, resolve)}
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -130,7 +132,8 @@ def _assigned(field: Field, text: str, resolve: Resolve) -> Value:
     for word in words:
         path, equals, value = word.partition("=")
         if not equals:
-            raise BadValue(f"{word} is not NAME=VALUE")
+            parts = " ".join(f"{one.name}=…" for one in field.fields)
+            raise BadValue(f"{word} is not NAME=VALUE; write {parts}, texts with blanks in quotes")
         *above, last = path.replace("[", ".").replace("]", "").removeprefix(".").split(".")
         here, members = found, field
         for name in above:
@@ -140,6 +143,14 @@ def _assigned(field: Field, text: str, resolve: Resolve) -> Value:
                 raise BadValue(f"{name} is written twice")
         here[last] = value_of(_below(members, last), value, resolve)
     return found
+
+
+def _is_bare(field: Field, text: str) -> bool:
+    """Return whether *text* is the value of the only member of a structure, without its name: ``Hi root``."""
+    if field.kind == "array" or len(field.fields) != 1:
+        return False
+    only = field.fields[0]
+    return "=" not in text or (only.kind == "string" and not re.match(rf"{re.escape(only.name)}\s*=", text))
 
 
 def _below(field: Field, name: str) -> Field:

@@ -10,6 +10,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
+from ebpftop.core.escape import printable
 from ebpftop.models.lesson import Lesson, Task, summary
 from ebpftop.ui.widgets.columns import Span, layout_cell
 from ebpftop.ui.widgets.span_line import SpanLine
@@ -38,8 +39,9 @@ class LessonPanel(SpanLine):
 
     def show(self, lesson: Lesson, width: int, height: int) -> None:
         """Show the exercises of *lesson* in *width* cells, and at most *height* lines."""
-        tasks = lesson.tasks
-        lines = tuple(tuple(line) for line in exercise_lines(tasks, width, height)) if tasks and height else ()
+        tasks, loaded = lesson.tasks, lesson.evidence.loaded
+        path = loaded.path if loaded is not None else ""
+        lines = tuple(tuple(line) for line in exercise_lines(tasks, width, height, path)) if tasks and height else ()
         if lines != self.lines:
             self.lines = lines
             self.styles.height = len(lines)
@@ -55,14 +57,12 @@ class LessonPanel(SpanLine):
         self.post_message(self.Clicked())
 
 
-def exercise_lines(tasks: tuple[Task, ...], width: int, height: int) -> Iterator[list[Span]]:
-    """Yield the lines: the head, and each exercise with its verdict beside it or below it, as there is room."""
-    done = all(task.verdict.is_done for task in tasks)
-    yield [
-        Span("Exercises", "strong"),
-        Span(f"  {summary(tasks)}", "good" if done else "dim"),
-        Span("   checked at each save   x: hints, and the grown-up version", "dim"),
-    ]
+def exercise_lines(tasks: tuple[Task, ...], width: int, height: int, path: str = "") -> Iterator[list[Span]]:
+    """Yield the lines: the head, and each exercise with its verdict beside it or below it, as there is room.
+
+    *path* is the file to edit.
+    """
+    yield _first(tasks, width, path)
     left = height - 1
     for number, task in enumerate(tasks, 1):
         later = len(tasks) - number  # each of them gets a line
@@ -72,6 +72,22 @@ def exercise_lines(tasks: tuple[Task, ...], width: int, height: int) -> Iterator
         if left >= len(lines):
             left -= len(lines)
             yield from lines
+
+
+def _first(tasks: tuple[Task, ...], width: int, path: str) -> list[Span]:
+    """Return the first line: how many are done, the file if its whole path has room, the key of the hints."""
+    done = all(task.verdict.is_done for task in tasks)
+    begin = [Span("Exercises", "strong"), Span(f"  {summary(tasks)}", "good" if done else "dim")]
+    file = [Span("   edit ", "dim"), Span(printable(path))] if path else []
+    for rest in (
+        [*file, Span("   checked while it runs   x: hints, and the grown-up version", "dim")],
+        [*file, Span("   x: hints, and the grown-up version", "dim")],
+        [*file, Span("   x: hints", "dim")],
+        [Span("   "), *file[1:]] if file else [],
+    ):
+        if rest and sum(cell_len(span.text) for span in (*begin, *rest)) <= width - 1:
+            return [*begin, *rest]
+    return [*begin, Span("   x: hints, and the grown-up version", "dim")]
 
 
 def _head(number: int, task: Task) -> list[Span]:

@@ -13,7 +13,8 @@ from ebpftop.ui.widgets.manual import Entry, Section
 ADDED = "added"
 """The key of the section that says what had to be added."""
 
-EXERCISES = "exercises"
+EXERCISE = "exercise"
+"""What the key of an exercise begins with; behind it is its name."""
 _PROGRAM = "program"
 
 _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
@@ -32,7 +33,7 @@ def sections(row: LessonRow) -> tuple[Section, ...]:
     parts = [part for part in re.split(r"^#+ ", page, flags=re.MULTILINE) if part]
     made = [_section(part) for part in parts if not part.startswith("Exercises")]
     at = next((number for number, section in enumerate(made) if section.key == ADDED), len(made))
-    return (*made[:at], _exercises(row), *made[at:], *_program(row))
+    return (*made[:at], *_exercises(row), *made[at:], *_program(row))
 
 
 def _section(part: str) -> Section:
@@ -86,13 +87,10 @@ def _bare(text: str) -> str:
     return _LINK.sub(r"\1", text).replace("`", "")
 
 
-def _exercises(row: LessonRow) -> Section:
-    entries = [
-        entry
-        for number, exercise in enumerate(of_lesson(row.number), 1)
-        for entry in (Entry(f"Exercise {number}", exercise.task), Entry("Hint", exercise.hint), Entry("", _BLANK))
-    ]
-    return Section(EXERCISES, "Exercises", tuple(entries[:-1]))
+def _exercises(row: LessonRow) -> Iterator[Section]:
+    for number, exercise in enumerate(of_lesson(row.number), 1):
+        entries = Entry("To do", exercise.task), Entry("Hint", exercise.hint)
+        yield Section(f"{EXERCISE} {exercise.name}", f"Exercise {number}: {exercise.title}", entries)
 
 
 def _program(row: LessonRow) -> Iterator[Section]:

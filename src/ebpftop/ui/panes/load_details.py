@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
+from ebpftop.core.c_text import CText
 from ebpftop.core.format import MARKS, brief, counted, nanoseconds, size
 from ebpftop.core.load_records import BpfEvent, Diagnostic, LoadedProgram
 from ebpftop.core.trace_records import Trace
@@ -39,7 +41,6 @@ def line_details(
 
     def sheet() -> Sheet:
         page = Sheet()
-        page.heading(f"Line {number}")
         page.line((text.strip(), "bold"))
         for begun in model.programs:
             if begun.name == program:
@@ -59,10 +60,24 @@ def line_details(
         for row in mine[:_MOST]:
             page.line((f"{row.offset:>6}: ", "$dim"), (row.text, ""))
         if not mine:
-            page.line(("none: the compiler left nothing of this line, or moved it into others", "$dim"))
+            page.line((without_code(model.running, number, code), "$dim"))
         return page
 
     return Details(f"Line {number}", sheet, copies=text.strip(), copies_what="Line")
+
+
+def without_code(source: Sequence[str], number: int, code: Sequence[CodeRow]) -> str:
+    """Return why no instruction is of a line: what it calls was inlined, or nothing is known."""
+    c = CText("\n".join(source))
+    text = c.code.splitlines()[number - 1] if 0 < number <= len(source) else ""
+    have = {row.line for row in code if row.kind == "insn"}
+    for one in c.functions:
+        lines = range(one.line, one.end_line + 1)
+        if number not in lines and re.search(rf"\b{one.name}\s*\(", text) and have.intersection(lines):
+            return (
+                f"none of its own: {one.name} is inlined, its instructions are those of lines {lines[0]} to {lines[-1]}"
+            )
+    return "none of its own: the compiler needed none, or made them part of another line"
 
 
 def _program(page: Sheet, program: LoadedProgram, rates: Rates | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ebpftop.core.comm import COMMAND_NAMES
 from ebpftop.core.load_records import BpfEvent
 from ebpftop.core.trace_records import Trace
 from ebpftop.models.load import LoadModel
@@ -48,7 +49,8 @@ def event_columns(leaves: tuple[Leaf, ...]) -> tuple[Column[BpfEvent], ...]:
     """Return the columns of the events of a buffer: those of its structure."""
     texts = [leaf for leaf in leaves if leaf.field.kind in _TEXTS]
     longest = texts[-1] if texts else None
-    columns = [_field(leaf, at, is_longest=leaf is longest) for at, leaf in enumerate(leaves)]
+    named = any(leaf.field.kind == "string" and leaf.name in COMMAND_NAMES for leaf in leaves)
+    columns = [_field(leaf, at, is_longest=leaf is longest, is_named=named) for at, leaf in enumerate(leaves)]
     cpu: Column[BpfEvent] = Column(
         "cpu",
         "CPU",
@@ -63,9 +65,13 @@ def event_columns(leaves: tuple[Leaf, ...]) -> tuple[Column[BpfEvent], ...]:
     return (_TIME, *columns, cpu)
 
 
-def _field(leaf: Leaf, at: int, *, is_longest: bool) -> Column[BpfEvent]:
+def _field(leaf: Leaf, at: int, *, is_longest: bool, is_named: bool) -> Column[BpfEvent]:
+    """Return the column of a member. *is_named*: another one has the command of the process."""
+    is_bare = is_named and leaf.field.meaning in ("pid", "tid")
+
     def cell(event: BpfEvent, _: float) -> Cell:
-        return value_cell(leaf, event.fields, event.names.get(leaf.place(""), ""), "strong" if is_longest else "")
+        name = "" if is_bare else event.names.get(leaf.place(""), "")
+        return value_cell(leaf, event.fields, name, "strong" if is_longest else "")
 
     title = leaf.name or "DATA"
     named = leaf.field.meaning in ("uid", "gid", "pid", "tid", "stack")

@@ -74,7 +74,18 @@ def of_source(model: LoadModel, line: int, functions: Mapping[str, range]) -> li
         return [Count(f"line {line} ran {brief(rate) if rate else 0}/s")]
     program = next((name for name, lines in functions.items() if line in lines), "")
     rates = model.rates_of(program)
-    return [Count(f"{program} ran {brief(rates.runs) if rates.runs else 0}/s")] if rates is not None else []
+    if rates is None:
+        return []
+    ran = f"{program} ran {brief(rates.runs) if rates.runs else 0}/s"
+    if any(one.name == program and _runs_at_all_calls(one) for one in model.programs):
+        return [Count(f"{ran}, at all calls", brief=ran)]
+    return [Count(ran)]
+
+
+def _runs_at_all_calls(program: LoadedProgram) -> bool:
+    """Return whether a program for one system call hangs where all go by: at the others it leaves at once."""
+    one_call = (program.event or "").startswith(("syscall:", "syscall_exit:"))
+    return one_call and any(place.startswith("raw_tracepoint:sys_") for place in program.attached)
 
 
 def errors_of(model: LoadModel) -> list[Span]:

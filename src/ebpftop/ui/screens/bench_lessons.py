@@ -20,9 +20,7 @@ class LessonBench(EditBench):
     """Lists and edits, and what is about lessons."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "x", "lesson_page", "Grown-up", show=False, tooltip="Hints, and the grown-up version", id="lesson.page"
-        ),
+        Binding("x", "lesson_page", "Hints", show=False, tooltip="Hints, and the grown-up version", id="lesson.page"),
         Binding("L", "lessons", "Lessons", show=False, tooltip="Go to another lesson", id="lesson.list"),
     ]
 
@@ -39,7 +37,7 @@ class LessonBench(EditBench):
         if row is None:
             self.app.notify("This file is no lesson. L lists the lessons")
         else:
-            self.app.push_screen(ready(self.app, LessonPage).fill(row))
+            self.app.push_screen(ready(self.app, LessonPage).fill(row, self.loaded_file.lesson.tasks))
 
     def action_lessons(self) -> None:
         """Let the user choose a lesson."""

@@ -59,7 +59,7 @@ class WorkbenchScreen(LessonBench):
         "a slot of a prog array gets a program by its name.\n"
         "R counts how often each line runs, and lights up those that did. The file then runs with counters in it, "
         "which cost some nanoseconds a run.\n"
-        "L lists the lessons: four files to begin with. One has exercises, which are checked at each save; x shows "
+        "L lists the lessons: four files to begin with. Each has exercises, which are checked while it runs; x shows "
         "hints, and what ebpftop added to it."
     )
     headings: ClassVar[dict[str, str]] = {
