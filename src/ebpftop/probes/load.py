@@ -61,6 +61,7 @@ class LoadProbe(KernelProbe):
         self._record: Loaded | None = None
         self._news: list[Record] = []
         self._via_reported: str | None = None
+        self._failed_reported = False
         self._stats_fd: int | None = None
         self._runs = RunTotals()
         self._lost = 0
@@ -105,6 +106,7 @@ class LoadProbe(KernelProbe):
         self._via_reported = self.via
         state = super().state(now)
         failures = self.failures()
+        self._failed_reported = bool(failures)
         return msgspec.structs.replace(state, state="failed", reason="; ".join(failures)) if failures else state
 
     def detach(self) -> None:
@@ -228,7 +230,7 @@ class LoadProbe(KernelProbe):
         if (record := self._attempts.progress(now, file, self._record)) is not None:
             self._record = record
             self._news.append(record)
-        if self.via != self._via_reported:
+        if self.via != self._via_reported or (self._failed_reported and not self.failures()):
             self._news.append(self.state(now))
         records, self._news = self._news, []
         offset = clocks.unix_offset()
