@@ -174,6 +174,41 @@ def test_the_filter_holds_for_events_that_say_whose_they_are(tmp_path: Path) -> 
     assert stream.map("each") == {"0": 3}
 
 
+FIRES = """\
+struct event { u32 pid; u32 filler; u64 rest[4]; };
+BPF_ARRAY(fired, u64, 1);
+BPF_RINGBUF_OUTPUT(output, 1);
+RAW_TRACEPOINT_PROBE(sys_enter)
+{
+    struct event e = {.pid = bpf_get_current_pid_tgid() >> 32};
+    int zero = 0;
+    u64 *n = fired.lookup(&zero);
+
+    if (!n)
+        return 0;
+    __sync_fetch_and_add(n, 1);
+    output.ringbuf_output(&e, sizeof(e), 0);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("option", ["--hide-self", "--no-hide-self", f"--uid={UID}"])
+def test_records_lost_and_hidden_events_are_all_that_were_written(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "fires.c"
+    path.write_text(FIRES)
+    with Loads(path, option) as stream:
+        for _ in range(20_000):
+            os.getppid()
+        stream.wait_for(lambda lines: of("lost", lines) and stream.map("fired").get("0", 0) > 20_000)
+    runs = of("runs", stream.lines)[-1]
+    lost = [line["count"] for line in of("lost", stream.lines) if line["probe"] == "load"][-1]
+    hidden = runs["own_events"] + runs["excluded_events"]
+    assert stream.map("fired")["0"] == len(of("event", stream.lines)) + lost + hidden
+    assert bool(runs["own_events"]) == (option != "--no-hide-self")
+    assert bool(runs["excluded_events"]) == option.startswith("--uid")
+
+
 def test_only_the_lines_of_its_own_programs_are_in_the_trace_log() -> None:
     with Loads(LESSONS / "1-hello.c") as stream, Loads(LESSONS / "1-hello.c") as other:
         run_as_user(3)

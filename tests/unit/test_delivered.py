@@ -6,6 +6,7 @@ import os
 
 from ebpftop.commands.delivered import Delivered
 from ebpftop.commands.whole_lines import LineWriter
+from ebpftop.core.load_records import ProgramRuns
 from ebpftop.core.records import Lost
 from tests.unit.recording_samples import HEADER, START, exec_at
 
@@ -18,6 +19,8 @@ def test_records_losses_and_what_was_not_written_are_said() -> None:
     lost = [Lost(time=START, probe="execs", where="ring", count=count) for count in (3, 1200)]
     delivered.note([*lost, Lost(time=START, probe="load", where="ring", count=5)])
     assert delivered.lost_text() == "; 1,200 execs lost (ring); 5 load lost (ring)"
+    delivered.note([ProgramRuns(time=START), ProgramRuns(time=START, own_events=886, excluded_events=1)])
+    assert delivered.lost_text().endswith("5 load lost (ring); events hidden: 886 ebpftop's own, 1 by the filter")
     assert delivered.written_text(2).startswith("after 2 records, 3 more were not written; 1,200 execs lost")
 
 

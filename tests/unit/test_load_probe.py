@@ -173,6 +173,9 @@ class FakeFile:
             raise KeyError(program)
         self.slot[index] = cast(str, program)
 
+    def detach(self) -> None:
+        pass
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -314,6 +317,29 @@ def test_the_filter_decides_on_events_of_a_process(file: FakeFile) -> None:
     file.raw = [event(812, 1000, b"bash"), event(813, 0, b"cron")]
     assert [one.pid for one in of(BpfEvent, probe.read_events(1.0))] == [812]
     assert asked == [(812, 1000, b"bash"), (813, 0, b"cron")]
+    (runs,) = of(ProgramRuns, probe.read_counters(1.0))
+    assert (runs.own_events, runs.excluded_events) == (0, 1)
+
+
+@pytest.mark.parametrize("is_filtering", [False, True])
+def test_what_is_ebpftops_own_is_counted_apart(
+    file: FakeFile, monkeypatch: pytest.MonkeyPatch, is_filtering: bool
+) -> None:
+    monkeypatch.setattr("ebpftop.probes.load_events.own_pids", lambda: (812,))
+    probe = started(file, filtering=lambda: is_filtering, matches=lambda pid, *_: pid == 814)
+    probe.read_events(0.0)
+    file.raw = [event(pid, 1000, b"bash") for pid in (812, 812, 814)]
+    assert len(of(BpfEvent, probe.read_events(1.0))) == 1
+    (runs,) = of(ProgramRuns, probe.read_counters(1.0))
+    assert (runs.own_events, runs.excluded_events) == (2, 0)
+
+
+def test_events_of_a_buffer_that_is_gone_are_lost(file: FakeFile) -> None:
+    probe = started(file)
+    before = probe.lost_now()["ring"]
+    file.raw = [RawEvent("gone", 0, b"", None)]
+    assert not of(BpfEvent, probe.read_events(1.0))
+    assert probe.lost_now()["ring"] == before + 1
 
 
 def test_saving_is_said_at_once_and_what_runs_is_read_until_it_is_loaded(file: FakeFile) -> None:

@@ -193,11 +193,24 @@ class ProgramRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ProgramRuns(TableReading, frozen=True, kw_only=True, tag="runs"):
-    """The run counts of all programs of the file, in the order of their names. `counted`: the kernel counts them."""
+    """The run counts of all programs of the file, in the order of their names. `counted`: the kernel counts them.
+
+    `own_events` and `excluded_events` are no records: events of ebpftop itself, which --hide-self leaves out, and of
+    other processes that the filter does not match. With those, the records and what was lost, all that was written is
+    accounted for.
+    """
 
     rows: tuple[ProgramRun, ...] = ()
     counted: bool = True
+    own_events: Count = 0
+    excluded_events: Count = 0
     keys: ClassVar[dict[str, tuple[str, ...]]] = {"rows": ("program",)}
+
+
+def hidden_text(own: int, excluded: int) -> str:
+    """Return how many events of a program of one's own were left out, and why: ``hidden: 9 ebpftop's own``."""
+    parts = (f"{own:,} ebpftop's own" if own else "", f"{excluded:,} by the filter" if excluded else "")
+    return f"hidden: {text}" if (text := ", ".join(filter(None, parts))) else ""
 
 
 class LineCount(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -15,6 +15,7 @@ from ebpftop.core.load_records import (
     LoadedProgram,
     MapReading,
     ProgramRuns,
+    hidden_text,
 )
 from ebpftop.core.records import Lost, Probe
 from ebpftop.core.snapshot import EventCounts
@@ -69,6 +70,8 @@ class LoadModel:
         self.usage: dict[str, Usage] = {}
         """What each program ran, by its name."""
         self.lost: dict[str, int] = {}
+        self.hidden = ""
+        """How many events were left out, and why; empty if none was."""
         self.processes = Processes(ENDED_KEPT, ENDED_BYTES)
         self.view_filter: ViewFilter = UNFILTERED
         self.lesson = Lesson()
@@ -178,6 +181,7 @@ class LoadModel:
         self.events = {one.name: self._events_of(one) for one in buffers}
 
     def _read_runs(self, reading: ProgramRuns) -> None:
+        self.hidden = hidden_text(reading.own_events, reading.excluded_events)
         for row in reading.rows if reading.counted else ():
             usage = self.usage.setdefault(row.program, Usage())
             usage.read(Totals(row.runs, row.run_ns, row.misses), reading.time)

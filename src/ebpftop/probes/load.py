@@ -110,8 +110,10 @@ class LoadProbe(KernelProbe):
         return msgspec.structs.replace(state, state="failed", reason="; ".join(failures)) if failures else state
 
     def detach(self) -> None:
-        """Its programs go with their maps, in `stop`: what they count until then is read."""
+        """Its programs run no more, but go with their maps, in `stop`: all that they wrote and counted is read."""
         self._attempts.end()
+        if self._loaded_file is not None:
+            self._loaded_file.detach()
         self._maps.read_all_next()
 
     def stop(self) -> None:
@@ -121,7 +123,7 @@ class LoadProbe(KernelProbe):
             # Keep the totals of programs that are about to be unloaded.
             self._runs.add(facts_of(file))
             self._lost_before["ring"] = self._lost_of(file)
-            self._lost = 0
+            self._lost = self._events_reader.unknown = 0
             file.close()
         if self._stats_fd is not None:
             bpf_syscall.close_stats(self._stats_fd)
@@ -243,7 +245,10 @@ class LoadProbe(KernelProbe):
         file = self._loaded_file
         if file is None:
             return []
-        records: list[Record] = [self._runs.reading(file, now, counted=self._stats_fd is not None)]
+        runs = self._runs.reading(file, now, counted=self._stats_fd is not None)
+        left_out = self._events_reader
+        runs = msgspec.structs.replace(runs, own_events=left_out.own, excluded_events=left_out.excluded)
+        records: list[Record] = [runs]
         if file.counting:
             records.append(lines_of(file, now))
         records += self._maps.readings(file, now)
@@ -254,7 +259,8 @@ class LoadProbe(KernelProbe):
 
     def _lost_of(self, file: LoadedFile | None) -> int:
         counts = file.lost().values() if file is not None else ()
-        return self._lost_before.get("ring", 0) + self._lost + sum(count for count in counts if count is not None)
+        lost = self._lost + self._events_reader.unknown + sum(count for count in counts if count is not None)
+        return self._lost_before.get("ring", 0) + lost
 
     # What the screen asks for.
 

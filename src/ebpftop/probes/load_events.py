@@ -12,6 +12,7 @@ from ebpftop.core.load_records import BpfEvent, Value
 from ebpftop.kernel.load.layout import Layout
 from ebpftop.kernel.load.loading import RawEvent
 from ebpftop.kernel.load.map_rows import add_names
+from ebpftop.kernel.threads import own_pids
 from ebpftop.probes.base import Context
 from ebpftop.probes.load_maps import ShownMaps
 from ebpftop.probes.load_names import LoadNames
@@ -28,11 +29,21 @@ class EventReader:
         self._context = context
         self._maps = maps
         self._names = names
+        self.own = 0
+        """Events of ebpftop itself, which is hidden."""
+        self.excluded = 0
+        """Events that the filter does not match, but those of ebpftop."""
+        self.unknown = 0
+        """Events of buffers that the file does not have any more."""
 
     def event(self, raw: RawEvent, now: float, offset: float) -> BpfEvent | None:
-        """Return an event as a record; None if the filter does not match it. *offset*: of Unix time from the boot's."""
+        """Return an event as a record; None if the filter does not match it, which is counted.
+
+        *offset*: of Unix time from the boot's.
+        """
         one = self._maps.get(raw.map)
         if one is None:
+            self.unknown += 1
             return None
         layout = self._maps.event_layout(one, len(raw.data))
         value = layout.decode(raw.data)
@@ -53,7 +64,14 @@ class EventReader:
             size=len(raw.data),
             cut=len(raw.data) < layout.size,
         )
-        return event if self._matches(event) else None
+        if self._matches(event):
+            return event
+        # Without a filter, all that does not match is ebpftop.
+        if not self._context.filtering() or event.pid in own_pids():
+            self.own += 1
+        else:
+            self.excluded += 1
+        return None
 
     def _matches(self, event: BpfEvent) -> bool:
         """Return whether the filter matches an event that says of which process it is; others always match."""

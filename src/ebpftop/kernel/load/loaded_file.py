@@ -280,6 +280,11 @@ class LoadedFile:
         counters = self._now.counters if self._now else None
         return counters.runs() if counters else {}
 
+    def detach(self) -> None:
+        """Let its programs run no more. Their maps and what they wrote can be read until `close`."""
+        for link in self._now.links if self._now is not None else ():
+            link.close()
+
     def close(self) -> None:
         """Detach and remove everything. Safe to call twice."""
         self._buffers.close()

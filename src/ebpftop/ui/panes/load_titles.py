@@ -112,12 +112,17 @@ def of_code(model: LoadModel, *, native: bool) -> list[Count]:
     return [*parts, Count(f"{count(walked)} verified", 1)] if walked else parts
 
 
-def of_output(lines: OutputLines) -> list[Count]:
-    """Return how many events came."""
+def of_output(lines: OutputLines, hidden: str = "") -> list[Count]:
+    """Return how many events came, and how many more are *hidden*, and why."""
+    left_out = [Count(hidden, 2)] if hidden else []
     shown, of, _ = lines.output_filter.counts
     events = lines.view.ring.end
     if not events:
-        return []
+        return left_out
     filtered = f"{shown:,} of " if shown != of else ""
     what = "line" if lines.name_shown == PRINTED_NAME else "event"
-    return [Count(f"{filtered}{counted(events, what)}"), Count("follows" if lines.follow else "F: follow", 1)]
+    return [
+        Count(f"{filtered}{counted(events, what)}"),
+        Count("follows" if lines.follow else "F: follow", 1),
+        *left_out,
+    ]

@@ -107,7 +107,7 @@ class WorkbenchScreen(LessonBench):
         if (table := self.second.shown) is not None:
             second.entitle(_counts(self.second), chosen=table.name)
         lost = losses(model.lost.items())
-        output.entitle(of_output(self.output), tabs=self.log_names(), chosen=self.log_name, lost=lost)
+        output.entitle(of_output(self.output, model.hidden), tabs=self.log_names(), chosen=self.log_name, lost=lost)
 
     def figure_of(self, pane: BenchPane) -> str:
         model, at = self.loaded_file, self.panes.index(pane)
