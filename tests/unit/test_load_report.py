@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from ebpftop.core.load_records import Diagnostic
+from ebpftop.core.load_records import CodeLine, Diagnostic
+from ebpftop.kernel.load.built import ShownCode
 from ebpftop.kernel.load.loading import LineInfo, Loading, ProgramState
 from ebpftop.kernel.load.misspelt import Misspelt
 from ebpftop.kernel.load.source_files import Included
+from ebpftop.kernel.root_work import RootWork
 from ebpftop.probes import load_problems
 from ebpftop.probes.load_problems import diagnostics, in_a_line
+from ebpftop.probes.load_report import codes
 
 SOURCE = "int hello(void *ctx) {\n\tint unused;\n\treturn 0;\n}\n"
 WARNING = "/hello.c:2:6: warning: unused variable 'unused' [-Wunused-variable]\n"
 HELLO = ProgramState("hello", 3, 17, ("profile:hz:99",))
+
+
+def test_code_says_why_helpers_have_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def ended(number: int) -> int:
+        asked.append(number)
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    shown = ShownCode((CodeLine(at=0, text="call a helper"),), (), "x86_64")
+    running = SimpleNamespace(code=lambda fd, request: shown)
+    monkeypatch.setattr("ebpftop.kernel.load.server.running", lambda: running)
+    monkeypatch.setattr("ebpftop.probes.load_report.program_id", lambda fd: fd + 1)
+    hello = ProgramState("hello", 7, 2)
+    root = cast(RootWork, SimpleNamespace(program_fd=ended))
+    (code,) = codes(1.0, Loading(ok=True, generation=1, programs=(hello,)), "hello.c", {}, root)
+    assert code.unnamed == "no names of helpers, no machine code: ebpftop-root, which opens them, has ended"
+    assert asked == [8]
 
 
 def test_a_warning_does_not_hide_what_is_not_attached() -> None:

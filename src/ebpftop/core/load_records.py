@@ -170,7 +170,8 @@ class Code(TimedRecord, frozen=True, kw_only=True, tag="code"):
     """What a program of the file became: its instructions as the verifier left them, and as the kernel runs them.
 
     It holds until the next one of that program. `native` is empty if the kernel does not show it; `arch` is its
-    machine, as ``uname -m`` has it.
+    machine, as ``uname -m`` has it. `unnamed`: why helpers have no names, nor addresses, and `native` is empty;
+    null if the kernel showed them.
     """
 
     program: str
@@ -178,6 +179,7 @@ class Code(TimedRecord, frozen=True, kw_only=True, tag="code"):
     xlated: tuple[CodeLine, ...] = ()
     native: tuple[CodeLine, ...] = ()
     arch: str = ""
+    unnamed: str | None = None
 
 
 class ProgramRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def codes(now: float, loading: Loading, file: str, maps: Mapping[int, str], root
     request = CodeRequest(file, dict(maps), loading.btf)
     for one in loading.programs:
         if one.fd is not None:
-            shown = _shown(running, one.fd if one.plain_fd is None else one.plain_fd, request, root)
+            shown, unnamed = _shown(running, one.fd if one.plain_fd is None else one.plain_fd, request, root)
             yield Code(
                 time=now,
                 program=printable(one.name),
@@ -152,18 +153,30 @@ def codes(now: float, loading: Loading, file: str, maps: Mapping[int, str], root
                 xlated=tuple(map(_safe, shown.xlated[:_CODE_MAX])),
                 native=tuple(map(_safe, shown.native[:_CODE_MAX])),
                 arch=printable(shown.arch),
+                unnamed=unnamed,
             )
 
 
-def _shown(running: LoadServer, program_fd: int, request: CodeRequest, root: RootWork) -> ShownCode:
+def _shown(running: LoadServer, program_fd: int, request: CodeRequest, root: RootWork) -> tuple[ShownCode, str | None]:
+    """Return the code of a program, and why it has no names of helpers; None if it has.
+
+    Of a call of a helper, the kernel hides the number too: its name cannot be kept from before.
+    """
     try:
         own_fd = root.program_fd(program_id(program_fd))
-    except OSError:  # without root's rights
-        return running.code(program_fd, request)
+    except OSError as error:
+        return running.code(program_fd, request), f"no names of helpers, no machine code: {_why(error)}"
     try:
-        return running.code(own_fd, request)
+        return running.code(own_fd, request), None
     finally:
         os.close(own_fd)
+
+
+def _why(error: OSError) -> str:
+    """Return why root's rights cannot be used."""
+    if error.errno in (errno.EPIPE, errno.EBADF, errno.ECONNRESET):
+        return "ebpftop-root, which opens them, has ended"
+    return printable(error.strerror or str(error) or type(error).__name__)
 
 
 def _safe(line: CodeLine) -> CodeLine:

@@ -105,11 +105,12 @@ def of_code(model: LoadModel, *, native: bool) -> list[Count]:
     arch = next((code.arch for code in model.codes.values() if code.arch), "")
     if not insns:
         return []
+    unnamed = [Count(why, 2) for code in model.codes.values() if (why := code.unnamed)][:1]
     if native:
-        return [Count(f"{size} B {arch}".rstrip())]
+        return [Count(f"{size} B {arch}".rstrip()), *unnamed]
     parts = [Count(f"{insns} xlated{f' → {size} B {arch}'.rstrip() if size else ''}")]
     walked = sum(one.verified_insns or 0 for one in programs)
-    return [*parts, Count(f"{count(walked)} verified", 1)] if walked else parts
+    return [*parts, *([Count(f"{count(walked)} verified", 1)] if walked else []), *unnamed]
 
 
 def of_output(lines: OutputLines, hidden: str = "") -> list[Count]:

@@ -246,7 +246,8 @@ class BenchLists(BenchScreen):
         nothing = "no bytecode yet: no program could be loaded" if model.failed else "no bytecode yet"
         nothing = self.not_loaded_yet or nothing
         if self.native and any(code.xlated for code in codes):
-            nothing = "the kernel does not show the processor's instructions"
+            unnamed = next((code.unnamed for code in codes if code.unnamed), None)
+            nothing = unnamed or "the kernel does not show the processor's instructions"
         self.code.message = [] if codes else [Span(nothing, "dim")]
         if shown == self._code_state:
             return
