@@ -21,7 +21,7 @@ def test_records_losses_and_what_was_not_written_are_said() -> None:
     assert delivered.lost_text() == "; 1,200 execs lost (ring); 5 load lost (ring)"
     delivered.note([ProgramRuns(time=START), ProgramRuns(time=START, own_events=886, excluded_events=1)])
     assert delivered.lost_text().endswith("5 load lost (ring); events hidden: 886 ebpftop's own, 1 by the filter")
-    assert delivered.written_text(2).startswith("after 2 records, 3 more were not written; 1,200 execs lost")
+    assert delivered.written_text(2).startswith("after 2 records, 5 more were not written; 1,200 execs lost")
 
 
 def test_only_whole_lines_count_as_written() -> None:
