@@ -57,6 +57,14 @@ def off() -> FakeSource:
     return source
 
 
+async def test_a_view_that_attaches_a_probe_beside_one_that_is_off_says_so() -> None:
+    source = off()
+    source.toggled.append("users")
+    async with running(source) as (pilot, app):
+        await pilot.press("v")
+        await until(pilot, lambda: any("attach a probe of their own" in one.message for one in app._notifications))
+
+
 def said(app: EbpftopApp) -> str:
     return "\n".join(span.text for span in pane(app).lines.message)
 

@@ -67,7 +67,16 @@ class ViewController:
     def _come(self) -> None:
         if self.pane not in self._shown():
             self._show_pane()
+        was_open = self._is_open
         self._describe()
+        if self._is_open and not was_open and self.feed.doing and self._is_detached:
+            label = self.pane.view.label
+            self.pane.app.notify(f"{label} attach a probe of their own while they are shown. V goes back")
+
+    @property
+    def _is_detached(self) -> bool:
+        """Whether the pane's own probe is off, so that nobody expects a view of it to attach one."""
+        return self.pane.source.is_on(self.pane.probe) is False
 
     def follow(self) -> None:
         """Attach the probe, or detach it, as what is shown needs it. Call it whenever that may have changed."""
