@@ -8,7 +8,7 @@ import pytest
 
 from ebpftop.core.load_records import Loaded, LoadedProgram
 from ebpftop.models.load import LoadModel
-from ebpftop.ui.panes.load_titles import headline
+from ebpftop.ui.panes.load_titles import file_status, headline
 from ebpftop.ui.screens.feed_screen import fitting
 
 HELLO = LoadedProgram(name="hello", type="kprobe", id=7)
@@ -37,6 +37,26 @@ def test_programs_that_were_only_tried_do_not_run_on() -> None:
     model.latest = latest = Loaded(time=1.0, file="hello.c", path="/hello.c", state="failed", programs=(tried,))
     assert "none runs yet" in "".join(span.text for part in headline(model, latest, 100) for span in part)
     assert (model.is_running, model.insns) == (False, 0)
+
+
+def test_programs_that_do_not_fit_are_counted() -> None:
+    names = ("enter", "hello_exec", "hello_open", "ignore")
+    programs = tuple(LoadedProgram(name=name, type="kprobe", id=7) for name in names)
+    latest = Loaded(time=1.0, file="tail.c", path="/tail.c", state="on", programs=programs)
+    spans = fitting(headline(LoadModel(), latest, 40), 40)
+    assert "".join(span.text for span in spans) == "tail.c · enter · hello_exec · 2 more"
+
+
+def test_what_does_not_run_is_said_on_the_main_screen() -> None:
+    model = LoadModel()
+    assert file_status(model) == ""
+    model.latest = Loaded(time=1.0, file="a.c", path="/a.c", state="on", programs=(HELLO,))
+    assert file_status(model) == ""
+    idle = LoadedProgram(name="raed", type="kprobe", id=8, event="kprobe:raed", reason="there is no raed")
+    model.latest = Loaded(time=1.0, file="a.c", path="/a.c", state="on", programs=(HELLO, idle), unattached=("raed",))
+    assert file_status(model) == "✗ a.c: 1 of 2 programs not attached"
+    model.latest = Loaded(time=1.0, file="a.c", path="/a.c", state="failed")
+    assert file_status(model) == "✗ a.c did not load"
 
 
 @pytest.mark.parametrize(

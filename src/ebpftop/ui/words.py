@@ -107,6 +107,7 @@ STATUS: Mapping[str, str] = {
     "lost": "Happened, and is not shown: what was lost so far, of all kinds. The titles of the panes say which.",
     "limit": "Traced calls and opens that are counted but not shown one by one: more of them than the limit allows.",
     "gone": "What the filter names and no longer exists: nothing can match it.",
+    "own": "The file that is loaded does not run, or not all of it. A click opens the workbench, which says why.",
     "cost": "What ebpftop itself takes, in percent of one CPU: its programs in the kernel, and its process.",
     "interval": "Seconds between two readings of the counters; + and - change it.",
     "filter": "What all panes are filtered to, the newest step last, and the expression of /. Esc clears the newest.",

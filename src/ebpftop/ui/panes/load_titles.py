@@ -33,24 +33,51 @@ def headline(model: LoadModel, latest: Loaded, width: int) -> list[list[Span]]:
     if latest.state != "on":
         doing = [Span(latest.file, "name"), Span(f"  {latest.state} …")]
         return [doing, [Span("the last good one runs on")]] if model.is_running else [doing]
+    programs = latest.programs
     parts = [[Span(latest.file, "name")]]
     room = width - cell_len(latest.file) - _BETWEEN
-    if latest.unattached:
-        text = f"✗ {len(latest.unattached)} of {counted(len(latest.programs), 'program')} not attached"
+    if unattached := _unattached(latest):
+        text = f"✗ {unattached}"
         parts.append([Span(text, "bad")])
         room -= cell_len(text) + _BETWEEN
-    for at, one in enumerate(latest.programs[:_NAMED]):
+    left = len(programs)
+    for at, one in enumerate(programs[:_NAMED]):
         bad = one.reason is not None and not one.attached
         text = _program(model, one)
         if not at and cell_len(text) > room:
             text = clip(_program(model, one, figures=False), room).rstrip()
+        others = left - 1
+        if at and cell_len(text) + (_BETWEEN + cell_len(_more(others)) if others else 0) > room:
+            break
+        left = others
         parts.append([Span(text, "bad" if bad else "")])
-    if len(latest.programs) > _NAMED:
-        parts.append([Span(f"{len(latest.programs) - _NAMED} more programs", "dim")])
+        room -= cell_len(text) + _BETWEEN
+    if left:
+        parts.append([Span(_more(left), "dim")])
     parts.append([Span(f"loaded {time_text(latest.time)}", "dim")])
     if latest.compile_s:
         parts.append([Span(f"in {nanoseconds(latest.compile_s * 1e9)}", "dim")])
     return parts
+
+
+def _unattached(latest: Loaded) -> str:
+    if not latest.unattached:
+        return ""
+    return f"{len(latest.unattached)} of {counted(len(latest.programs), 'program')} not attached"
+
+
+def _more(programs: int) -> str:
+    return f"{programs} more"
+
+
+def file_status(model: LoadModel) -> str:
+    """Return what the main screen says of the file if not all of it runs."""
+    latest = model.latest
+    if latest is None or latest.state not in ("on", "failed"):
+        return ""
+    if latest.state == "failed":
+        return f"✗ {latest.file} did not load"
+    return f"✗ {latest.file}: {unattached}" if (unattached := _unattached(latest)) else ""
 
 
 def _program(model: LoadModel, program: LoadedProgram, *, figures: bool = True) -> str:

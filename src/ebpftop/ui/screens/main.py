@@ -31,6 +31,7 @@ from ebpftop.probes.registry import registry
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane, LogFilter
+from ebpftop.ui.panes.load_titles import file_status
 from ebpftop.ui.panes.polling import worker_sleep
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.panes.title import TitledPane
@@ -209,6 +210,11 @@ class MainScreen(ListFilters[None], TimeScreen):
                 worker_sleep(_UNSHOWN_EVERY_S)
 
     @property
+    def _own_status(self) -> str:
+        """What the status line says of the file that is loaded, or was recorded."""
+        return file_status(self.load.model) if isinstance(self.load.model, LoadModel) else ""
+
+    @property
     def _runs_a_file(self) -> bool:
         """Whether the source runs a program of one's own."""
         return self.source.live and self.load.is_available and bool(self.source.is_on("load"))
@@ -223,7 +229,7 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.views.follow()
         self.describe_tabs()
         shown = [pane for pane in self.panes if pane.number and self._takes_room(pane)]
-        status = status_of(self.source, self.playback, shown, self.filter_text, self.interval_s)
+        status = status_of(self.source, self.playback, shown, self.filter_text, self.interval_s, self._own_status)
         self.query_one(StatusBar).status = status
         self.update_plots()
 

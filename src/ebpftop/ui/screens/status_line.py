@@ -23,15 +23,16 @@ STATUS_ACTIONS: Mapping[str, str] = {
     },
     **{"probes": "app.diagnostics", "interval": "app.settings"},
     **{"filter": "filter", "paused": "pause", "clock": "pause"},
+    "own": "workbench",
     **{"host": "app.diagnostics", "events": "app.diagnostics"},
 }
 """What a click on a part of the status line does."""
 
 
 def status_of(
-    source: Source, playback: PlaybackController, panes: Iterable[Pane], filter_text: str, interval_s: float
+    source: Source, playback: PlaybackController, panes: Iterable[Pane], filter_text: str, interval_s: float, own: str
 ) -> Status:
-    """Return the status line for *panes*, those whose probes it names."""
+    """Return the status line for *panes*, those whose probes it names; *own*: what does not run of the loaded file."""
     header, overview = source.header, playback.overview
     return Status(
         host=header.host,
@@ -45,6 +46,7 @@ def status_of(
         cost=overview.cost,
         filter=filter_text,
         gone=", ".join(overview.gone),
+        own=own,
         mode=mode_text(source, playback),
         paused=paused_texts(playback) if playback.paused else (),
         history=playback.kept if playback.paused else "",

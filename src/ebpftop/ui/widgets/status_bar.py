@@ -15,7 +15,7 @@ from ebpftop.core import format
 from ebpftop.core.clock import time_text, whole_text
 from ebpftop.core.records import Cost, State
 from ebpftop.filters.stack import SEPARATOR
-from ebpftop.ui.widgets.columns import Span, clip_front
+from ebpftop.ui.widgets.columns import Span, clip, clip_front
 from ebpftop.ui.widgets.span_line import SpanLine
 from ebpftop.ui.words import STATUS
 
@@ -31,6 +31,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
 _FILTER_CELLS = len("filter ") + 2
 _TRAIL_CELLS = 24  # of the filter are shown, whatever else is left out
 _GONE_CELLS = 32
+_OWN_CELLS = 44
 _ZONE_FROM, _DATE_FROM, _WEEKDAY_FROM = 70, 100, 150  # cells of the terminal
 _DETAILS = 3  # ranks from here on are details
 
@@ -52,6 +53,8 @@ class Status:
     cost: Cost | None = None
     filter: str = ""
     gone: str = ""
+    own: str = ""
+    """What does not run of the file that is loaded; empty if all of it does, or none is."""
     mode: str = ""
     paused: tuple[str, ...] = ()
     """If time stands still: which moment is shown, how far that is behind, whether collection goes on."""
@@ -142,6 +145,8 @@ class StatusBar(SpanLine):
         if s.gone:
             # Nothing can match: that must not look like a quiet machine.
             add(0, "gone", Span(clip_front(f"{s.gone} is gone", _GONE_CELLS), "bad"))
+        if s.own:
+            add(0, "own", Span(clip(s.own, _OWN_CELLS).rstrip(), "bad"))
         if s.cost is not None:
             # None: only root may measure it.
             kernel = "?" if s.cost.kernel is None else format.share(s.cost.kernel)
