@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 from textual.widgets import Input
 
 from ebpftop.core.source import Batch, SourceError
@@ -14,6 +15,7 @@ from ebpftop.ui.screens.bench_edits import hint_of, split_entry
 
 from . import load_scene as scene
 from .conftest import Look, until
+from .load_scene import with_load
 from .scene import FakeSource, batch, minute
 from .test_workbench import screen, seen, shown, typing, working
 
@@ -66,6 +68,7 @@ async def test_enter_sets_a_value() -> None:
         await until(pilot, lambda: source.asked == [("write", "counter_table", "1000", "42", "")])
         await until(pilot, lambda: not screen(app).editor.is_open)
         assert screen(app).maps.has_focus
+        await seen(pilot, "counter_table[1000 ann] = 42   written")
 
 
 async def test_each_field_of_a_struct_can_be_set() -> None:
@@ -101,8 +104,51 @@ async def test_an_esc_behind_the_enter_that_wrote_does_not_close_the_workbench()
         await until(pilot, lambda: not screen(app).editor.is_open)
         await pilot.press("escape")
         assert shown(app).startswith(" counter.c")
+        assert screen(app).maps.selected() is None
         await pilot.press("escape")
         assert app.screen is app.main
+
+
+async def test_esc_drops_the_selection_of_a_map_first() -> None:
+    async with working(Editable(scene.counter())) as (pilot, app):
+        await pilot.press("tab", "tab", "j")
+        assert screen(app).maps.selected() is not None
+        await pilot.press("escape")
+        assert screen(app).maps.selected() is None
+        await pilot.press("escape")
+        assert app.screen is app.main
+
+
+@pytest.mark.parametrize("pane", ["source", "maps"])
+async def test_on_80_columns_the_footer_has_the_keys_of_the_pane(pane: str) -> None:
+    async with working(Editable(scene.failing()), (80, 24)) as (pilot, app):
+        if pane == "source":
+            assert {"e Error", "R Runs"} <= {*shown(app).splitlines()[-1].split("  ")}
+        else:
+            await pilot.press("tab", "tab", "j")
+            assert {"⏎ Set", "A Add"} <= {*shown(app).splitlines()[-1].split("  ")}
+
+
+async def test_what_was_answered_in_the_line_is_no_toast_elsewhere() -> None:
+    async with working(with_load(scene.counter())) as (pilot, app):
+        await pilot.press("R")
+        await seen(pilot, "Lines are counted by")
+        await pilot.press("B")
+        await until(pilot, lambda: app.screen is app.main)
+        await until(pilot, lambda: not len(app._notifications))
+
+
+async def test_the_main_screen_says_that_a_save_did_not_load() -> None:
+    async with working(with_load(scene.failing())) as (pilot, _):
+        await pilot.press("B")
+        await seen(pilot, "✗ counter.c did not load")
+
+
+async def test_e_says_that_it_is_not_known_yet() -> None:
+    tried = replace(scene.LOADED, state="compiling")
+    async with working(with_load([*scene.counter(49), batch("load", 50, tried)])) as (pilot, _):
+        await pilot.press("e")
+        await seen(pilot, "Not known yet: still compiling …")
 
 
 async def test_tab_completes_the_last_word() -> None:
@@ -130,8 +176,12 @@ async def test_a_key_is_added_and_removed() -> None:
         await pilot.press(*"0 = message=hello times=2", "enter")
         await until(pilot, lambda: source.asked == [("write", "config", "0", "message=hello times=2", "")])
         await until(pilot, lambda: screen(app).maps.has_focus)
-        await pilot.press("j", "delete")
+        await seen(pilot, "config: 0 = message=hello times=2   written")
+        await pilot.press("j")
+        assert "Del Remove" in shown(app)
+        await pilot.press("delete")
         await until(pilot, lambda: source.asked[1:] == [("delete", "config", "1000")])
+        await seen(pilot, "config[1000] is removed")
 
 
 async def test_a_slot_gets_a_program_by_name() -> None:
@@ -210,8 +260,6 @@ def test_a_key_and_its_value_are_told_apart(text: str, parts: tuple[str, str]) -
 
 
 def test_a_hint_says_what_fits() -> None:
-    from msgspec.structs import replace
-
     assert hint_of(replace(scene.U32, type="u8", size=1)) == "u8: 0 to 255"
     assert hint_of(scene.U64) == "u64"
     assert hint_of(scene.MESSAGE.fields[0]) == "char[12]: up to 11 bytes"

@@ -110,17 +110,22 @@ async def test_the_footer_offers_of_a_map_what_it_can_do_and_a_line_says_why_not
         await pilot.press("tab", "tab", "j")
         assert "Enter sets a value" in shown(app)
         assert " A Add" not in shown(app)
+        assert "⏎ Set" in shown(app).splitlines()[-1]
+        await pilot.press("shift+tab")
+        assert "⏎ Details" in shown(app).splitlines()[-1]
+        await pilot.press("tab", "j")
         await pilot.press("A")
         assert "conf is an array, which has all its keys, 0 to 7" in shown(app)
         assert not screen(app).editor.is_open
         await pilot.press("delete")
         assert "conf is an array, which keeps all its keys" in shown(app)
         await pilot.press("v")
-        await seen(pilot, "A Fill slot")
+        await seen(pilot, "A Fill another")
+        assert "⏎ Fill slot" in shown(app)
         assert "Del empties it" in shown(app) or "keeps all its keys" in shown(app)
         await pilot.press("j", "delete")
         await pilot.press("v", "j")
-        assert "A Fill slot" not in shown(app)
+        assert not {"A Fill", "⏎ Set", "Del"} & {*shown(app).splitlines()[-1].split("  ")}
         for key in ("A", "delete", "enter"):
             await pilot.press(key)
             assert "stacks cannot be written from here" in shown(app)

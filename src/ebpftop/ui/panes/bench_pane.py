@@ -66,14 +66,16 @@ class BenchTitle(Title):
         return cell_len(texts[-1]) + 2 if texts else 0
 
     def _tab(self, tab: str) -> Span:
-        return Span(tab, "number" if tab == self.chosen else "dim")
+        """Return a tab; brackets show which one is chosen where colours do not."""
+        return Span(f"[{tab}]", "number") if tab == self.chosen else Span(tab, "dim")
 
     def tab_at(self, x: int, width: int) -> str:
         end = 0
         for at, span in enumerate(self._head(width, focused=False)):
             end += cell_len(span.text)
             if x < end:
-                return span.text if at > (0 if self.is_below_tabs else 1) and span.text in self.tabs else ""
+                tab = self.chosen if span == self._tab(self.chosen) else span.text
+                return tab if at > (0 if self.is_below_tabs else 1) and tab in self.tabs else ""
         return ""
 
     def part_at(self, x: int, width: int) -> Part:

@@ -15,8 +15,8 @@ from ebpftop.models.load_values import typed
 from ebpftop.models.load_writes import Write, why_not
 from ebpftop.sources.capabilities import editor_of, line_counter_of
 from ebpftop.ui.screens.bench_edits import asked_of_entry, asked_of_new
-from ebpftop.ui.screens.bench_lists import MAPS, SECOND, BenchLists
-from ebpftop.ui.widgets.cell_editor import CellEditor
+from ebpftop.ui.screens.bench_lists import CODE, MAPS, SECOND, SOURCE, BenchLists
+from ebpftop.ui.widgets.cell_editor import Asked, CellEditor
 from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.row_view import RowView
 
@@ -51,10 +51,33 @@ class EditBench(BenchLists):
         return why_not(table, write)
 
     def keys_also_shown(self) -> dict[str, str]:
-        table = None if self.is_closed or self.editor.is_open else self.map_in_front.shown
-        if table is None or self.refusal(table, "add"):
-            return super().keys_also_shown()
-        return super().keys_also_shown() | {"add": "Fill slot" if table.is_slots else "Add"}
+        """Return what the footer offers in the pane in focus: of a map what it can do, of the source what is wrong."""
+        keys = super().keys_also_shown()
+        if self.is_closed or self.editor.is_open:
+            return keys
+        latest = self.loaded_file.latest
+        if latest is None or not latest.diagnostics:
+            keys["error"] = ""
+        if self.front not in (SOURCE, CODE) or line_counter_of(self._main.source) is None:
+            keys["count_lines"] = ""
+        if self.is_tabbed:
+            keys |= {"pane(1)": "Pane", "error": keys.get("error", "Error"), "pause": ""}
+            keys.setdefault("count_lines", "Runs")
+        if self.front in (MAPS, SECOND):
+            keys |= self._keys_of(self.map_in_front.shown)
+        return keys
+
+    def _keys_of(self, table: MapTable | None) -> dict[str, str]:
+        """Return what can be done to a map now."""
+        if table is None:
+            return {"open": ""}
+        can: dict[Write, bool] = {write: not self.refusal(table, write) for write in ("set", "add", "remove")}
+        keys = {"open": ("Fill slot" if table.is_slots else "Set") if can["set"] else ""}
+        if can["add"]:
+            keys["add"] = "Fill another" if table.is_slots else "Add"
+        if can["remove"] and isinstance(self.map_in_front.selected(), Entry):
+            keys["remove"] = "Empty" if table.is_slots else "Remove"
+        return keys
 
     def describe(self) -> None:
         """Bring titles and notes up to date, and the keys, which depend on the map."""
@@ -98,9 +121,11 @@ class EditBench(BenchLists):
         elif editor is not None:
             key = typed(row.row.key)
             if table.is_slots:
-                self._ask(partial(editor.set_slot, table.name, key, None), self._answered)
+                answer = partial(self._answered, done=f"{table.name}[{key}] is empty now")
+                self._ask(partial(editor.set_slot, table.name, key, None), answer)
             else:
-                self._ask(partial(editor.delete_key, table.name, key), self._answered)
+                answer = partial(self._answered, done=f"{table.name}[{key}] is removed")
+                self._ask(partial(editor.delete_key, table.name, key), answer)
 
     def action_count_lines(self) -> None:
         """Count how often each line runs, or stop that."""
@@ -122,16 +147,18 @@ class EditBench(BenchLists):
     @on(CellEditor.Written)
     def _written(self, event: CellEditor.Written) -> None:
         event.stop()
-        self._ask(partial(event.asked.write, event.text), partial(self._wrote, event.asked.label))
+        self._ask(partial(event.asked.write, event.text), partial(self._wrote, event.asked, event.text))
 
-    def _wrote(self, label: str, refused: SourceError | None) -> None:
+    def _wrote(self, written: Asked, text: str, refused: SourceError | None) -> None:
         asked = self.editor.asked
-        if asked is None or asked.label != label:
-            self._answered(refused)  # another one is asked for meanwhile
+        done = f"{written.said or written.label} {text or '(none)'}   written"
+        if asked is None or asked.label != written.label:
+            self._answered(refused, done=done)  # another one is asked for meanwhile
         elif refused is not None:
             self.editor.note(str(refused), bad=True)
         else:
             self.editor.close()
+            self._answered(None, done=done)
             self._was_written = True
             self.set_timer(_ESC_AFTER_S, self._forget_written)
 
@@ -139,14 +166,22 @@ class EditBench(BenchLists):
         self._was_written = False
 
     def action_back(self) -> None:
-        """Close the workbench; not by an Esc that was meant for the line that Enter has just closed."""
-        if self._was_written:
-            self._was_written = False
-        else:
-            super().action_back()
+        """Drop the selection of a map or of the output; if there is none, close the workbench.
 
-    def _answered(self, refused: SourceError | None) -> None:
-        if refused is not None:
+        An Esc that was meant for the line that Enter has just closed does not close it.
+        """
+        lines = self.pane.lines
+        drops = self.front not in (SOURCE, CODE) and lines.selected() is not None
+        if drops:
+            lines.unselect()
+        elif not self._was_written:
+            super().action_back()
+        self._was_written = False
+
+    def _answered(self, refused: SourceError | None, done: str = "") -> None:
+        if refused is None and done:
+            self.app.notify(done, markup=False)
+        elif refused is not None:
             self.app.notify(str(refused), severity="error", markup=False)
 
     def _ask(self, work: Callable[[], None], done: Callable[[SourceError | None], None]) -> None:

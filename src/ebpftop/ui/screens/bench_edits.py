@@ -42,7 +42,7 @@ def asked_of_new(editor: FileEditor, table: MapTable, programs: Sequence[str]) -
     write = partial(_add, editor, table)
     # Programs come first: they are those of the file.
     choices = (*(programs if table.is_slots else choices_of(table.value)), *choices_of(table.key))
-    return [Asked(label, "", f"{key} = {value}", write, choices)]
+    return [Asked(label, "", f"{key} = {value}", write, choices, said=f"{table.name}:")]
 
 
 def _add(editor: FileEditor, table: MapTable, text: str) -> None:

@@ -191,17 +191,25 @@ class WorkbenchScreen(LessonBench):
         latest, row = self.loaded_file.latest, self.source.selected()
         found = latest.diagnostics if latest is not None else ()
         if not found:
-            self.app.notify("Nothing is wrong: neither the compiler nor the verifier said anything")
+            said = "Nothing is wrong: neither the compiler nor the verifier said anything"
+            self.app.notify(self._still() or said)
             return
         at = row.diagnostic if row is not None and row.diagnostic is not None else 0
         self.below.going.open(log_details(found[min(at, len(found) - 1)]))
+
+    def _still(self) -> str:
+        """Return what is being done with the file, of which nothing is known before; empty if nothing is."""
+        latest = self.loaded_file.latest
+        is_busy = latest is not None and latest.state not in ("on", "failed")
+        return f"Not known yet: still {latest.state} …" if latest is not None and is_busy else ""
 
     def action_error(self) -> None:
         """Go to the next line that something is wrong with."""
         wrong = [at for at, row in enumerate(self.source.rows()) if row.is_bad or row.is_doubtful]
         if not wrong:
             above = bool(self.loaded_file.latest and self.loaded_file.latest.diagnostics)
-            self.app.notify("It is about no line: it stands above them" if above else "Nothing is wrong with it")
+            nothing = self._still() or "Nothing is wrong with it"
+            self.app.notify("It is about no line: it stands above them" if above else nothing)
             return
         here = self.source.cursor if self.source.cursor is not None else -1
         to = next((at for at in wrong if at > here), wrong[0])

@@ -30,6 +30,8 @@ class Asked:
     write: Callable[[str], None]
     choices: Sequence[str] = ()
     is_new: bool = field(default=False)
+    said: str = ""
+    """What stands before the text once it is written; empty: the label."""
 
 
 class CellEditor(Horizontal):

@@ -40,6 +40,7 @@ _FIRST = (
         "view(1)",
         "error",
         "add",
+        "remove",
         "count_lines",
         "maximise",
         "failures",
@@ -89,7 +90,10 @@ class KeyLine(Widget):
     """The key under the mouse."""
 
     def __init__(self, also_shown: Callable[[], Mapping[str, str]] = dict) -> None:
-        """Show keys; *also_shown* returns actions whose bindings are not shown, with what they are called here."""
+        """Show keys; *also_shown* returns what actions are called here, also those whose bindings are not shown.
+
+        One without a name is not offered here.
+        """
         super().__init__()
         self._also_shown = also_shown
         self._keys: tuple[_Key, ...] | None = None
@@ -120,8 +124,8 @@ class KeyLine(Widget):
         also_shown = self._also_shown()
         is_typing = isinstance(self.screen.focused, Input)
         for _, binding, enabled, tooltip in self.screen.active_bindings.values():
-            about = also_shown.get(binding.action, "")
-            if binding.show or about:
+            about = also_shown.get(binding.action)
+            if about or (binding.show and about is None):
                 shown = replace(binding, description=about) if about else binding
                 if is_typing and len(binding.key_display or "") == 1 and (binding.key_display or "").isascii():
                     shown = replace(shown, key_display=binding.key.title())  # that sign would be typed

@@ -348,6 +348,12 @@ class RowView(WrappingRows[Row], can_focus=True):
         self.refresh_changed()
         self.post_message(self.Arranged())
 
+    def unselect(self) -> None:
+        """Select no row."""
+        self.cursor = None
+        self.refresh_changed()
+        self.post_message(self.Arranged())
+
     def _from(self) -> int:
         """Where the cursor starts if no row was selected."""
         if self.cursor is not None:

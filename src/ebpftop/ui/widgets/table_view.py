@@ -137,6 +137,10 @@ class TableView(RowView[Row]):
         if row_filter is not None:
             row_filter.news()
 
+    def unselect(self) -> None:
+        self._cursor_key = None
+        super().unselect()
+
     def show_cursor(self) -> None:
         """Bring the row under the cursor into view, if it is there."""
         row = self.selected()
