@@ -32,3 +32,12 @@ def test_only_whole_lines_count_as_written() -> None:
     assert os.read(reading_fd, 1 << 16).count(b"\n") == 3
     os.close(reading_fd)
     os.close(writing_fd)
+
+
+def test_a_reader_that_took_the_header_alone_has_got_that() -> None:
+    delivered = Delivered()
+    assert delivered.written_text(0, header=True) == "after the header"
+    delivered.note([HEADER, exec_at(START, 1), exec_at(START, 2)])
+    assert delivered.written_text(0, header=True) == "after the header, 2 records were not written"
+    assert delivered.written_text(1, header=True) == "after 1 record, 1 more was not written"
+    assert delivered.written_text(0) == "after 0 records, 2 more were not written"

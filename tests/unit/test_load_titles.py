@@ -89,3 +89,27 @@ def test_how_many_are_not_attached_stands_behind_the_name_of_the_file() -> None:
     )
     (name,), (mark,), *_ = headline(model, latest, 100)
     assert (name.text, mark.text, mark.style) == ("hello.c", "\u2717 1 of 2 programs not attached", "bad")
+
+
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        (10 * DAY_S + 100, "saved 00:01:40"),
+        (9 * DAY_S + 100, "saved 10 Jan 00:01:40"),
+        (10 * DAY_S + 4000, "saved 11 Jan 01:06:40"),  # the same day, but still to come
+        (400 * DAY_S, "saved 5 Feb 1971 00:00:00"),
+    ],
+)
+def test_a_file_that_was_saved_on_another_day_has_its_date(
+    saved: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    model = LoadModel()
+    model.latest = latest = Loaded(
+        time=10 * DAY_S + 200.0, file="hello.c", path="/hello.c", state="failed", saved=saved
+    )
+    assert "".join(span.text for span in headline(model, latest, 100)[-1]) == said

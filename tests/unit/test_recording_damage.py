@@ -18,7 +18,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.core.trace_records import Trace
 from ebpftop.recording import zstd_frames
 from ebpftop.recording.chunks import FileChunks, ZstChunks
-from ebpftop.recording.parse import ReadErrors
+from ebpftop.recording.parse import NEVER_CLOSED, ReadError, ReadErrors
 from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import HEADER, START, drain, exec_at, key, play, story, trace_at, users_at, write
@@ -287,3 +287,14 @@ def test_a_disk_that_cannot_be_read_is_an_error_with_a_remedy() -> None:
         ReplaySource("/proc/self/mem")
     assert "cannot read /proc/self/mem: Input/output error" in str(caught.value)
     assert caught.value.remedy
+
+
+def test_what_is_missing_is_said_in_brief_and_each_fault_once() -> None:
+    damage = ReadErrors()
+    assert damage.in_brief == ""
+    damage.add(ReadError(5, 292, "cut off inside a zstd frame"))
+    assert damage.in_brief == "damaged: 292 lines missing"
+    assert damage.report() == ["292 broken lines passed over", "  lines 5 to 296: cut off inside a zstd frame"]
+    damage.add(ReadError(None, None, "reading failed"))
+    damage.note(NEVER_CLOSED)
+    assert damage.in_brief == "damaged: at least 293 lines missing, never closed"

@@ -76,7 +76,9 @@ def test_the_date_and_the_zone_are_there_where_there_is_room(monkeypatch: pytest
 
 def test_each_part_says_what_it_is() -> None:
     state = StatusBar()
-    state._status = replace(FULL, filter="ada", gone="pid 7", own="x.c", mode="recording", history="2", beyond_limit=5)
+    state._status = replace(
+        FULL, filter="ada", gone="pid 7", own="x.c", mode="recording", damage="damaged", history="2", beyond_limit=5
+    )
     state.spans(400)
     shown = {key for _, _, key in state._places}
     assert shown == set(STATUS) - {"paused"}

@@ -36,8 +36,14 @@ class Delivered:
             return lost
         return f"{lost}; events {hidden}"
 
-    def written_text(self, written: int) -> str:
-        """Return how many records were *written*, and how many not: ``after 9 records, 2 more were not written``."""
+    def written_text(self, written: int, *, header: bool = False) -> str:
+        """Return how many records were *written*, and how many not: ``after 9 records, 2 more were not written``.
+
+        *header*: it was written, too; it is named if nothing else was.
+        """
         missing = max(0, self.records - written)
+        if header and not written:
+            what = f", {counted(missing, 'record', whole=True)} {'was' if missing == 1 else 'were'} not written"
+            return f"after the header{what if missing else ''}{self.lost_text()}"
         more = f", {missing:,} more {'was' if missing == 1 else 'were'} not written" if missing else ""
         return f"after {counted(written, 'record', whole=True)}{more}{self.lost_text()}"

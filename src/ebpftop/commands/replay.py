@@ -69,7 +69,7 @@ def show(
         return _show_pipe(fd, watches, settings)
     process.take_keys()
     source = ReplaySource(name, speed, fd)
-    return _show(source, source.damage, watches, settings, workbench=workbench)
+    return _show(source, source.damage, watches, settings, workbench=workbench or source.is_of_a_file)
 
 
 def need_terminal(memory_mib: int, instead: str = INSTEAD, *, keys: bool = True) -> None:

@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
     delivered = Delivered()
 
     def so_far() -> str:
-        return f" {delivered.written_text(max(0, stdout.written - 1))}"  # without the header
+        return f" {delivered.written_text(max(0, stdout.written - 1), header=stdout.written > 0)}"
 
     def sink(records: Sequence[Record]) -> None:
         if records:

@@ -40,9 +40,16 @@ def zone_text(time: float) -> str:
 
 
 def dated_text(time: float, beside: float) -> str:
-    """Return the time of day of a moment, with its date if that is not the one of *beside*: 26 Nov 22:48:25."""
+    """Return the time of day of a moment, with its date if that is not the one of *beside*: 26 Nov 22:48:25.
+
+    Of another year it has that too: 26 Nov 2025 22:48:25.
+    """
     text = time_text(time)
-    return text if day(int(time)) == day(int(beside)) else f"{date_text(time)} {text}"
+    if day(int(time)) == day(int(beside)):
+        return text
+    year = datetime.fromtimestamp(time).year
+    of_year = "" if year == datetime.fromtimestamp(beside).year else f" {year}"
+    return f"{date_text(time)}{of_year} {text}"
 
 
 def whole_text(time: float, *, date: bool = True, weekday: bool = False) -> str:

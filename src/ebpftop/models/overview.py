@@ -26,6 +26,8 @@ class Overview:
         """When something of each kind was lost last (Unix seconds)."""
         self.fullest: dict[ProbeName, Fullest] = {}
         """How full each buffer was at most."""
+        self._sent: set[ProbeName] = set()
+        """Probes of which there was more than their state."""
         self.own: dict[ProbeName, OwnFile] = {}
         """What is loaded of each probe, in recordings that have it."""
         self.cost: Cost | None = None
@@ -38,6 +40,8 @@ class Overview:
         # By the times of the records: their grouping into batches must not matter.
         events: Counter[int] = Counter({int(batch.time): 0})
         for record in batch.records:
+            if not isinstance(record, (Probe, Cost)):
+                self._sent.add(batch.probe)
             match record:
                 case Event():
                     events[int(record.time)] += 1
@@ -80,6 +84,15 @@ class Overview:
             where: {probe: n for probe, kinds in self.lost.items() if (n := kinds.get(where, 0))}
             for where in KINDS_OF_LOSS
         }
+
+    @property
+    def went_missing(self) -> int:
+        """How much was lost that nobody asked to leave out."""
+        return self.total_lost - self.beyond_limit
+
+    def lacks(self, probe: ProbeName) -> bool:
+        """Return whether nothing came of *probe*, though what comes says which probes there are."""
+        return bool(self.probes) and probe not in self.probes and probe not in self._sent
 
     @property
     def beyond_limit(self) -> int:

@@ -207,6 +207,8 @@ class Series:
 
     def _note_lost(self, record: Lost) -> None:
         self._read(record.time)
+        if record.where == "rate":
+            return  # so much was asked for: the status bar counts it apart, too
         key = record.probe, record.where
         before = self._lost.get(key, 0)
         gained = record.count - before if record.count >= before else record.count

@@ -144,6 +144,12 @@ PROBES = (
 )
 
 
+def is_of_a_file(probes: Iterable[ProbeName]) -> bool:
+    """Return whether *probes* are those of a C file of the user's own: it, and perhaps what its programs print."""
+    held = set(probes)
+    return LOAD in held and held <= {LOAD, "trace"}
+
+
 Row = TypeVar("Row")
 
 

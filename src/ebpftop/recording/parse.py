@@ -29,6 +29,7 @@ MAX_LINE_BYTES = 4 << 20
 # Values in a line: each takes up to 64 bytes when decoded. All counters of all calls of five ABIs are 250,000.
 MAX_VALUES = 300_000
 FAULTS_KEPT = 100
+NEVER_CLOSED = "it was never closed: if it was cut off, the last second may be missing"
 
 _REASON_CHARS = 160
 # A line is decoded before it is checked. A shorter line cannot have a text that is too long.
@@ -159,6 +160,10 @@ class ReadErrors:
         self._notes: list[str] = []
         self.broken = 0
         """Lines that were skipped because they are not records; at least one for a fault of unknown size."""
+        self._has_more = False
+        """There were more faults than are kept."""
+        self._is_least = False
+        """Of some fault it is not known how many lines it is."""
         self.unknown = 0
         """Lines of kinds that this version does not know."""
 
@@ -178,8 +183,11 @@ class ReadErrors:
         """Count *fault*, and keep it if it is among the first."""
         with self._lock:
             self.broken += 1 if fault.lines is None else fault.lines
+            self._is_least |= fault.lines is None
             if len(self._faults) < FAULTS_KEPT:
                 self._faults.append(fault)
+            else:
+                self._has_more = True
 
     def add_unknown(self, lines: int) -> None:
         """Count lines of unknown kinds."""
@@ -192,13 +200,20 @@ class ReadErrors:
             if text not in self._notes:
                 self._notes.append(text)
 
+    @property
+    def in_brief(self) -> str:
+        """What is missing, in a few words: ``damaged: at least 3 lines missing``; empty if nothing is."""
+        least = "at least " if self._is_least else ""
+        parts = [f"damaged: {least}{counted(self.broken, 'line')} missing"] if self.broken else []
+        return ", ".join((*parts, *(["never closed"] if NEVER_CLOSED in self.notes else [])))
+
     def report(self) -> list[str]:
         """Return lines for stderr, empty if there was no error."""
         lines = list(self.notes)
         if self.broken:
             lines.append(f"{counted(self.broken, 'broken line', whole=True)} passed over")
             lines += [f"  {fault}" for fault in self.faults]
-            if self.broken > FAULTS_KEPT:
+            if self._has_more:
                 lines.append("  and more")
         if self.unknown:
             lines.append(

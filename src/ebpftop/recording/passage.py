@@ -20,11 +20,10 @@ from ebpftop.recording.figures import figures
 from ebpftop.recording.grouping import BACKWARDS_S
 from ebpftop.recording.index import Index, time_of
 from ebpftop.recording.lasting import Lasting
-from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
+from ebpftop.recording.parse import NEVER_CLOSED, ReadError, ReadErrors, read_lines
 from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.recording.timeline import Timeline
 
-NEVER_CLOSED = "it was never closed: if it was cut off, the last second may be missing"
 EVERYTHING = (-math.inf, math.inf)
 
 _READ_BYTES = 256 << 10

@@ -8,8 +8,10 @@ from ebpftop.core.load_edits import FileEditor, FileOpener, LineCounter
 from ebpftop.core.own_programs import OwnPrograms
 from ebpftop.core.source import Source
 from ebpftop.models.series import Series
+from ebpftop.recording.parse import ReadErrors
 from ebpftop.recording.timeline import Timeline
 from ebpftop.sources.history import History, HistorySource
+from ebpftop.sources.recorded import RecordedSource
 from ebpftop.sources.replay import ReplaySource
 
 
@@ -59,6 +61,12 @@ def player_of(source: Source) -> Player | None:
 def history_of(source: Source) -> History | None:
     """Return the history of *source*, which is bounded; None for a file."""
     return source.history if isinstance(source, HistorySource) else None
+
+
+def damage_of(source: Source) -> ReadErrors | None:
+    """Return what could not be read of *source*; None if it was not recorded or sent."""
+    inner = source.source if isinstance(source, HistorySource) else source
+    return inner.damage if isinstance(inner, RecordedSource) else None
 
 
 def editor_of(source: Source) -> FileEditor | None:

@@ -10,15 +10,16 @@ from dataclasses import replace
 from functools import partial
 
 from ebpftop.core.record_lines import Foreign
-from ebpftop.core.records import End, Header
+from ebpftop.core.records import Cost, End, Header
 from ebpftop.core.source import Batch
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.user_records import Users
 from ebpftop.models.series import Series
+from ebpftop.probes.registry import is_of_a_file, registry
 from ebpftop.recording import reader
 from ebpftop.recording.grouping import BACKWARDS_S, Grouper
 from ebpftop.recording.index import Index
-from ebpftop.recording.passage import NEVER_CLOSED
+from ebpftop.recording.parse import NEVER_CLOSED
 from ebpftop.recording.timeline import SLICE_S, Timeline
 from ebpftop.sources.recorded import RecordedSource
 
@@ -71,6 +72,14 @@ class ReplaySource(RecordedSource):
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def is_of_a_file(self) -> bool:
+        """Whether it holds a program of the user's own, and no other probe but the one of what that prints."""
+        registered = registry()
+        records = self._chunks.load(0).records()
+        held = {registered.probe_of(record) for record in records if not isinstance(record, Cost)}
+        return is_of_a_file(probe for probe in held if probe is not None)
 
     @property
     def position(self) -> float:

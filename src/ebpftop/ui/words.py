@@ -94,6 +94,7 @@ STATES: tuple[Mark, ...] = (
     Mark("○", "the probe is detached: nothing of it is left in the kernel, and it costs nothing", "dim"),
     Mark("✗", "the probe could not be attached, or its pane stopped; the pane says why", "bad"),
     Mark("…", "it is being attached or detached, or nothing is known of it yet", "warn"),
+    Mark("–", "it was not recorded, or is not in the stream: nothing is known of it", "dim"),
 )
 """States of a probe, behind its number."""
 
@@ -101,7 +102,8 @@ STATUS: Mapping[str, str] = {
     "name": "? explains what is shown; a click on a word here opens what it is about.",
     "host": "The machine that is shown. A click opens the diagnostics.",
     "kernel": "Its kernel, as uname -r writes it.",
-    "probes": "The probes by the numbers of their panes: ● attached, ○ detached, ✗ failed. Their digits toggle them.",
+    "probes": "The probes by the numbers of their panes: ● attached, ○ detached, ✗ failed, – not recorded. "
+    "Their digits toggle them.",
     "events": "Events per second: programs started and failed, exits, printed lines, traced calls, opens. "
     "A click opens the diagnostics.",
     "lost": "Happened, and is not shown: what was lost so far, of all kinds. The titles of the panes say which.",
@@ -111,6 +113,7 @@ STATUS: Mapping[str, str] = {
     "cost": "What ebpftop itself takes, in percent of one CPU: its programs in the kernel, and its process.",
     "interval": "Seconds between two readings of the counters; + and - change it.",
     "filter": "What all panes are filtered to, the newest step last, and the expression of /. Esc clears the newest.",
+    "damage": "What is missing of the recording: lines that could not be read, or its end. A click says which.",
     "mode": "What is shown if not this machine now: a recording with its speed, or a remote stream.",
     "paused": "The moment that is shown, and how far back it is. Nothing moves; collection goes on. Space, l: to live.",
     "history": "How far back one can go, and the memory that it takes.",

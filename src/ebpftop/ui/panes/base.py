@@ -24,7 +24,7 @@ from ebpftop.models.overview import Overview
 from ebpftop.models.seccomp import CallsSeen
 from ebpftop.models.subject import Subject
 from ebpftop.models.watch import Watch
-from ebpftop.ui.panes.polling import PollingPane
+from ebpftop.ui.panes.polling import NOT_RECORDED, PollingPane
 from ebpftop.ui.panes.title import Count, Title
 from ebpftop.ui.widgets.columns import Column, Shown, Span
 from ebpftop.ui.widgets.row_steps import beside
@@ -241,13 +241,15 @@ class Pane(PollingPane):
     def update_overview(self, overview: Overview) -> None:
         """Take the state of the probe and its losses."""
         self._state = overview.probes.get(self.shown_probe)
+        self.is_absent = self.source.is_on(self.shown_probe) is None and overview.lacks(self.shown_probe)
         self.losses = format.losses(overview.losses(self.shown_probe))
         self.describe()
 
     def describe(self) -> None:
         """Put what is known into the title and the message."""
-        remark = self.subtitle()
+        remark = "" if self.is_absent else self.subtitle()
         blind = self._state.blind if self._state and self.state == "on" else ()
+        counts = () if self.is_absent else self.title_counts()
         right = [Span(remark, "dim")] if remark else []
         if blind:
             # What does not fit is in the details of the probe, as is what it is attached to.
@@ -258,7 +260,10 @@ class Pane(PollingPane):
                 self.number,
                 self.label,
                 Span(*MARKS[self.state]),
-                (*([Count(doing, -1)] if (doing := self._state_text()) else []), *self.title_counts()),
+                (
+                    *([Count(doing, -1)] if (doing := self._state_text()) else []),
+                    *counts,
+                ),
                 self.losses,
                 tuple(right),
                 self.tabs(),
@@ -300,8 +305,10 @@ class Pane(PollingPane):
             ]
         state = self._state
         if self.shown_probe not in self.source.probes:
-            why = "not asked for with --probes" if self.source.live else "not in this recording"
+            why = "not asked for with --probes" if self.source.live else NOT_RECORDED
             return [Span(why, "dim")] if empty else []
+        if self.is_absent and empty:
+            return [Span(NOT_RECORDED, "dim"), Span(f"record and stream --probes {self.shown_probe} record it", "dim")]
         if doing and (empty or self.busy):
             return [Span(f"{doing} …", "warn")]
         if state is not None and state.state == "failed":

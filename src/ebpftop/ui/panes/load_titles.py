@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.cells import cell_len
 
-from ebpftop.core.clock import time_text
+from ebpftop.core.clock import date_text, dated_text, time_text
 from ebpftop.core.format import brief, count, counted, nanoseconds
 from ebpftop.core.load_records import Loaded, LoadedProgram
 from ebpftop.models.load import LoadModel
@@ -16,6 +16,9 @@ from ebpftop.ui.widgets.columns import Span, clip
 
 _NAMED = 3
 """Programs that the first line names."""
+
+_CLOCKS_APART_S = 2.0
+"""So much may the clock of a file system be ahead, of another machine for one."""
 
 _BETWEEN = 3
 """Cells between two parts of the first line."""
@@ -28,7 +31,7 @@ def headline(model: LoadModel, latest: Loaded, width: int) -> list[list[Span]]:
     """
     if latest.state == "failed":
         runs_on = "the last good one runs on" if model.is_running else "none runs yet"
-        saved = f"saved {time_text(latest.saved)}"
+        saved = f"saved {_moment(latest.saved, latest.time)}"
         return [[Span(f"✗ {latest.file}", "bad"), Span("  did not load")], [Span(runs_on)], [Span(saved, "dim")]]
     if latest.state != "on":
         doing = [Span(latest.file, "name"), Span(f"  {latest.state} …")]
@@ -54,7 +57,7 @@ def headline(model: LoadModel, latest: Loaded, width: int) -> list[list[Span]]:
         room -= cell_len(text) + _BETWEEN
     if left:
         parts.append([Span(_more(left), "dim")])
-    parts.append([Span(f"loaded {time_text(latest.time)}", "dim")])
+    parts.append([Span(f"loaded {_moment(latest.time, max(latest.time, model.time))}", "dim")])
     if latest.compile_s:
         parts.append([Span(f"in {nanoseconds(latest.compile_s * 1e9)}", "dim")])
     return parts
@@ -78,6 +81,12 @@ def file_status(model: LoadModel) -> str:
     if latest.state == "failed":
         return f"✗ {latest.file} did not load"
     return f"✗ {latest.file}: {unattached}" if (unattached := _unattached(latest)) else ""
+
+
+def _moment(time: float, now: float) -> str:
+    """Return the time of day, with the date if that is another one than of *now*, or if it is still to come."""
+    is_ahead = time > now + _CLOCKS_APART_S and dated_text(time, now) == time_text(time)
+    return f"{date_text(time)} {time_text(time)}" if is_ahead else dated_text(time, now)
 
 
 def _program(model: LoadModel, program: LoadedProgram, *, figures: bool = True) -> str:

@@ -32,6 +32,8 @@ A record counts once for each so many bytes of memory."""
 PIECE_RECORDS = 250
 """And at most this much of it is processed before the terminal's keys are checked."""
 
+NOT_RECORDED = "not recorded"
+
 PATIENCE_S = 1.0
 """How long a poll may wait, unless the source is interrupted: each wake-up costs as much as a small reading."""
 
@@ -96,6 +98,8 @@ class PollingPane(TitledPane):
         self.past = False
         """What is shown was: what is set in the kernel shows at present."""
         self.trouble = ""
+        self.is_absent = False
+        """The recording, or the stream, has nothing of the probe: that nothing happened is not known."""
         self._state: Probe | None = None
         self._unconfirmed: Probe | None = None
         """The state that the probe reported before it was toggled."""
@@ -112,12 +116,17 @@ class PollingPane(TitledPane):
 
     @property
     def state(self) -> str:
-        """``on``, ``off``, ``failed``, ``busy`` until a request is done, ``waiting`` before anything is known."""
+        """``on``, ``off``, ``failed``, ``absent`` (not recorded), ``busy`` until a request is done, ``waiting``."""
         if self.trouble:
             return "failed"
         if self.busy:
             return "busy"
-        return self._state.state if self._state else "waiting"
+        return self._known_state
+
+    @property
+    def _known_state(self) -> str:
+        """What is known of the probe: ``waiting`` before that is anything."""
+        return "absent" if self.is_absent else self._state.state if self._state else "waiting"
 
     def _doing(self) -> str:
         """Return ``attaching`` or ``detaching`` while that lasts, else nothing."""
@@ -133,6 +142,8 @@ class PollingPane(TitledPane):
         doing = self._doing()
         if not doing:
             self._doing_since_s = 0.0
+            if self.is_absent:
+                return NOT_RECORDED
             return self.state if self.state in ("off", "failed") else ""
         self._doing_since_s = self._doing_since_s or monotonic()
         if self._doing_timer is None and self.is_attached:

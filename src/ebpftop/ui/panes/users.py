@@ -165,7 +165,7 @@ class UsersPane(Pane):
         if self._is_own:
             return super().state
         doing, trouble = self.doing()
-        return "failed" if trouble else "busy" if doing else self._state.state if self._state else "waiting"
+        return "failed" if trouble else "busy" if doing else self._known_state
 
     def _doing(self) -> str:
         return super()._doing() if self._is_own else self.doing()[0]

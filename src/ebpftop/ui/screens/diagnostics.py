@@ -79,7 +79,7 @@ def probe_details(name: ProbeName, label: str, overview: Callable[[], Overview],
 
 def _probe(sheet: Sheet, probe: Probe | None) -> None:
     if probe is None:
-        sheet.line(("nothing is known of it yet", "$dim"))
+        sheet.line(("nothing is known of it", "$dim"))
     else:
         look = {"on": "$success", "failed": "$error"}.get(probe.state, "$warning")
         sheet.fact("state", probe.state, look, probe.via or "")

@@ -242,7 +242,7 @@ class GraphScreen(ReadyScreen[float]):
         self._what: What = "execs"
         self._series: Series | None = None
         self._shown: tuple[object, ...] = ()
-        self._read: Callable[[], TimeShown] = lambda: TimeShown((0.0, 0.0), 0.0, False, ())
+        self._read: Callable[[], TimeShown] = lambda: TimeShown((0.0, 0.0), 0.0, False, (), 0)
 
     def fill(self, series: Series, what: What, read: Callable[[], TimeShown]) -> Self:
         """Show *what* of *series*; *read* returns the span, the moment shown, and the marks."""
@@ -273,15 +273,15 @@ class GraphScreen(ReadyScreen[float]):
         """Read the graph again, and show what changed."""
         if self._series is None:
             return
-        span, moment, is_newest, marks = self._read()
+        span, moment, is_newest, marks, lost = self._read()
         seconds = tuple(int(time) for time in (*span, moment, self._series.newest))
-        state = (self._what, self._plot.size, self._series.readings, seconds, is_newest, marks)
+        state = (self._what, self._plot.size, self._series.readings, seconds, is_newest, marks, lost)
         if state == self._shown:
             return
         self._shown = state
         columns = self._series.columns(self._what, span, self._plot.columns)
         at = None if is_newest else column_of(moment, span, len(columns))
-        now = self._series.at(self._what, moment)
+        now = float(lost) if self._what == "lost" else self._series.at(self._what, moment)
         self._plot.show(
             Plotted(Graph(self._what, columns, now, at, marked_columns(marks, span, len(columns))), span, marks)
         )

@@ -59,18 +59,18 @@ class GraphsController:
             self._shown = self._read_for = ()
 
     def read(self) -> TimeShown:
-        """Return the span of the timeline, the moment shown, and the marks."""
+        """Return the span of the timeline, the moment shown, the marks, and what was lost."""
         playback = self._playback
         span = playback.timeline.span if playback.timeline is not None else (0.0, 0.0)
         is_newest = playback.moment is None and not playback.paused and playback.player is None
         shown = max(span[1], playback.shown_time) if is_newest else playback.moment_or_shown
-        return TimeShown(span, shown, is_newest, self._marks())
+        return TimeShown(span, shown, is_newest, self._marks(), playback.overview.went_missing)
 
     def update(self) -> None:
         """Show what changed, if they are to be seen."""
         if self._series is None or not self.widget.display or not self.widget.size.width:
             return
-        span, moment, is_newest, marks = self.read()
+        span, moment, is_newest, marks, lost = self.read()
         wanted = self.widget.wanted
         width_s = (span[1] - span[0]) / max((columns for _, columns in wanted), default=1)
         step_s = max(_LEAST_S, _COLUMN_PART * width_s)
@@ -82,6 +82,7 @@ class GraphsController:
             int(moment),
             is_newest,
             marks,
+            lost,
         )
         if state == self._shown:
             return
@@ -97,7 +98,7 @@ class GraphsController:
             replace(
                 graph,
                 marked=marked[len(graph.columns)],
-                now=self._series.at(graph.what, moment),
+                now=float(lost) if graph.what == "lost" else self._series.at(graph.what, moment),
                 at=None if is_newest else column_of(moment, span, len(graph.columns)),
             )
             for graph in self._graphs

@@ -27,7 +27,7 @@ from ebpftop.models.programs import ProgramsModel
 from ebpftop.models.subject import Subject
 from ebpftop.models.subset import Kind
 from ebpftop.models.waits import WaitsModel
-from ebpftop.probes.registry import registry
+from ebpftop.probes.registry import is_of_a_file, registry
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.panes.execs import ExecsPane
 from ebpftop.ui.panes.filtered import FilteredPane, LogFilter
@@ -164,7 +164,7 @@ class MainScreen(ListFilters[None], TimeScreen):
             lambda: self.show_pane(users, shown=True),
             self.describe,
         )
-        self._pipe_end_reported = self._was_shown = False
+        self._pipe_end_reported = self._file_opened = self._was_shown = False
 
     def compose(self) -> ComposeResult:
         with self._context():
@@ -265,6 +265,10 @@ class MainScreen(ListFilters[None], TimeScreen):
         self.watching.pulse()
         if self.playback.paused or self.playback.player is not None:
             self.describe()  # no batch does it
+        if self.playback.piped and not self._file_opened and is_of_a_file(self.playback.present.probes):
+            self._file_opened = True
+            if self.is_current:
+                self.opening.workbench()
         if self.playback.piped and not self.source.live and not self._pipe_end_reported:
             # No batch comes with the end, and without a message a lost connection looks like silence.
             self._pipe_end_reported = True

@@ -97,7 +97,7 @@ class PanesScreen(LayoutOnResize[None]):
         return tuple(pane for pane in usual if self.pane_layout.shows(pane.probe, rows[pane.probe])) or usual
 
     def _takes_room(self, pane: Pane) -> bool:
-        if registry().rows[pane.probe].on or pane.state not in ("off", "waiting"):
+        if registry().rows[pane.probe].on or pane.state not in ("off", "waiting", "absent"):
             return True
         if not pane.number and pane.source.is_on(pane.probe):
             return True

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from ebpftop.core.clock import dated_text
 from ebpftop.core.format import age
 from ebpftop.core.source import Source
+from ebpftop.sources.capabilities import damage_of
 from ebpftop.ui.panes.base import Pane
 from ebpftop.ui.screens.playback import PlaybackController
 from ebpftop.ui.widgets.axis import clock
@@ -24,7 +25,7 @@ STATUS_ACTIONS: Mapping[str, str] = {
     **{"probes": "app.diagnostics", "interval": "app.settings"},
     **{"filter": "filter", "paused": "pause", "clock": "pause"},
     "own": "workbench",
-    **{"host": "app.diagnostics", "events": "app.diagnostics"},
+    **{"host": "app.diagnostics", "events": "app.diagnostics", "damage": "app.diagnostics"},
 }
 """What a click on a part of the status line does."""
 
@@ -40,7 +41,7 @@ def status_of(
         live=source.live,
         probes=tuple((pane.number, pane.state) for pane in panes),
         events_per_second=overview.events_per_second,
-        lost=overview.total_lost - overview.beyond_limit,
+        lost=overview.went_missing,
         lost_kind=overview.only_kind_lost or "",
         beyond_limit=overview.beyond_limit,
         cost=overview.cost,
@@ -48,6 +49,7 @@ def status_of(
         gone=", ".join(overview.gone),
         own=own,
         mode=mode_text(source, playback),
+        damage=damage.in_brief if (damage := damage_of(source)) is not None else "",
         paused=paused_texts(playback) if playback.paused else (),
         history=playback.kept if playback.paused else "",
         time=int(overview.time),

@@ -17,12 +17,16 @@ _APART = 12
 
 
 class TimeShown(NamedTuple):
-    """The span of the timeline, the moment shown, whether that is the newest, and the marks (Unix seconds)."""
+    """The span of the timeline, the moment shown, whether that is the newest, and the marks (Unix seconds).
+
+    *lost*: how much was lost up to that moment, as the status bar has it.
+    """
 
     span: tuple[float, float]
     shown: float
     is_newest: bool
     marks: tuple[float, ...]
+    lost: int
 
 
 def clock(time: float) -> str:

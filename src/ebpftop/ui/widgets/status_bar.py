@@ -25,6 +25,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "failed": (format.MARKS["failed"], "bad"),
     "busy": ("…", "warn"),
     "waiting": ("…", "dim"),
+    "absent": ("–", "dim"),
 }
 
 
@@ -56,6 +57,8 @@ class Status:
     own: str = ""
     """What does not run of the file that is loaded; empty if all of it does, or none is."""
     mode: str = ""
+    damage: str = ""
+    """What is missing of a recording."""
     paused: tuple[str, ...] = ()
     """If time stands still: which moment is shown, how far that is behind, whether collection goes on."""
     history: str = ""
@@ -131,6 +134,7 @@ class StatusBar(SpanLine):
 
         add(2, "host", Span(s.host))
         add(2, "mode", Span(s.mode, "warn"))
+        add(1, "damage", Span(s.damage, "bad"))
         add(3, "history", Span(s.history, "dim"))
         add(6, "kernel", Span(s.kernel, "dim"))
         probes = [Span(f"{i}{MARKS[state][0]}", MARKS[state][1]) for i, state in s.probes]
