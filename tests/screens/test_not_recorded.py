@@ -70,6 +70,7 @@ async def test_panes_of_what_was_not_recorded_say_so(tmp_path: Path) -> None:
         for name in ("execs", "users", "syscalls"):
             assert messages(panes[name]).startswith("not recorded"), name
             assert panes[name].state == "absent"
+            assert "not recorded" in panes[name].title_text, name
         assert not panes["trace"].is_absent
         assert panes["trace"].lines.end == 1
         await until(pilot, lambda: "1–" in status(app))
