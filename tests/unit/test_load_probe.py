@@ -322,11 +322,10 @@ def test_the_filter_decides_on_events_of_a_process(file: FakeFile) -> None:
 
 
 @pytest.mark.parametrize("is_filtering", [False, True])
-def test_what_is_ebpftops_own_is_counted_apart(
-    file: FakeFile, monkeypatch: pytest.MonkeyPatch, is_filtering: bool
-) -> None:
-    monkeypatch.setattr("ebpftop.probes.load_events.own_pids", lambda: (812,))
-    probe = started(file, filtering=lambda: is_filtering, matches=lambda pid, *_: pid == 814)
+def test_what_is_ebpftops_own_is_counted_apart(file: FakeFile, is_filtering: bool) -> None:
+    probe = started(
+        file, filtering=lambda: is_filtering, is_self=lambda pid, _: pid == 812, matches=lambda pid, *_: pid == 814
+    )
     probe.read_events(0.0)
     file.raw = [event(pid, 1000, b"bash") for pid in (812, 812, 814)]
     assert len(of(BpfEvent, probe.read_events(1.0))) == 1

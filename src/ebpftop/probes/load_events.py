@@ -12,7 +12,6 @@ from ebpftop.core.load_records import BpfEvent, Value
 from ebpftop.kernel.load.layout import Layout
 from ebpftop.kernel.load.loading import RawEvent
 from ebpftop.kernel.load.map_rows import add_names
-from ebpftop.kernel.threads import own_pids
 from ebpftop.probes.base import Context
 from ebpftop.probes.load_maps import ShownMaps
 from ebpftop.probes.load_names import LoadNames
@@ -64,22 +63,17 @@ class EventReader:
             size=len(raw.data),
             cut=len(raw.data) < layout.size,
         )
-        if self._matches(event):
-            return event
-        # Without a filter, all that does not match is ebpftop.
-        if not self._context.filtering() or event.pid in own_pids():
+        if event.pid is not None and self._context.is_self(event.pid, (event.comm or "").encode()):
             self.own += 1
-        else:
+            return None
+        if not self._matches(event):
             self.excluded += 1
-        return None
+            return None
+        return event
 
     def _matches(self, event: BpfEvent) -> bool:
         """Return whether the filter matches an event that says of which process it is; others always match."""
-        if event.pid is None:
-            return True
-        if self._context.is_self(event.pid, (event.comm or "").encode()):
-            return False
-        if not self._context.filtering():
+        if event.pid is None or not self._context.filtering():
             return True
         uid, comm = event.uid, event.comm
         with suppress(OSError):
