@@ -54,6 +54,8 @@ def test_the_end_of_a_recording(
             await rested(pilot)
             await pilot.press(*keys)
             await rested(pilot)
+            app.clear_notifications()  # that it has ended, if that was not long ago
+            await pilot.pause()
 
         assert snap_compare(app, terminal_size=size, run_before=played)
         assert not app.return_code, "the app crashed"
