@@ -40,6 +40,7 @@ def test_the_end_of_a_recording(
     keys: tuple[str, ...],
 ) -> None:
     monkeypatch.setattr(polling, "waited_s", lambda _: 0.4)
+    monkeypatch.setattr("ebpftop.ui.screens.main.PULSE_S", 1e6)  # or it may say, or not, that the end was reached
     with as_file(files("ebpftop").joinpath(f"{RECORDINGS}/{LESSONS[number - 1].recording}")) as path:
         source = ReplaySource(str(path), 0.0)
         app = EbpftopApp(source)
