@@ -186,7 +186,7 @@ def test_a_stream_whose_reader_sleeps_ends_after_a_whole_line_and_says_what_is_m
         assert int(said[2].replace(",", "")) >= 1
 
 
-def test_a_stream_whose_reader_goes_says_what_it_had_no_reader_for() -> None:
+def test_a_stream_whose_reader_goes_ends_without_a_word() -> None:
     reading_fd, writing_fd = os.pipe()
     command = [*_EBPFTOP, "stream", "--probes", "users,execs", "--interval", "0.05", *_ME]
     child = subprocess.Popen(command, stdout=writing_fd, stderr=subprocess.PIPE)
@@ -199,9 +199,7 @@ def test_a_stream_whose_reader_goes_says_what_it_had_no_reader_for() -> None:
         assert child.stderr is not None
         said = child.stderr.read().decode()
     assert child.returncode == 0
-    assert re.fullmatch(
-        r"ebpftop: the reader has gone after [\d,]+ records?, [\d,]+ more (?:was|were) not written\n", said
-    ), said
+    assert said == ""
 
 
 def test_a_stream_that_is_given_more_time_waits_for_its_reader_and_reads_everything() -> None:

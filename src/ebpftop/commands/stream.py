@@ -149,8 +149,7 @@ def run(args: argparse.Namespace) -> int:
             return status
         pump(source, sink, 0.0)  # the reader of the stream gets the reason, too
         return 1
-    except BrokenPipeError:
-        stdio.report(f"the reader has gone{so_far()}")
+    except BrokenPipeError:  # the reader has enough, as `head` has: nobody misses the rest
         return 0
     finally:
         source.close()

@@ -166,13 +166,15 @@ linux_driver.WriterThread = _writes_itself  # type: ignore[assignment, attr-defi
 class TerminalDriver(LinuxDriver):
     """Draws on the terminal of `process`, and reads keys from it."""
 
+    # Of the class: a signal may stop the job while Textual's part is made.
+    _output: _Output | None = None
+    _continued = False
+
     def __init__(self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self.exit_event: StopEvent = StopEvent()
         if process.terminal.fd is None:
             process.terminal.open()
-        self._output: _Output | None = None
-        self._continued = False
         process.handle_job_control()
         process.stop_by(lambda: self._call_soon(self._stop_job), self._continue_soon)
 
