@@ -82,9 +82,13 @@ async def test_what_was_lost_is_the_same_figure_everywhere(tmp_path: Path) -> No
     async with app.run_test(size=SIZE) as pilot:
         await played(pilot, app, source)
         await until(pilot, lambda: "lost 50.3k ring" in status(app))
+        for pane in app.main.panes:
+            pane.lines.now = START + 1.3  # nothing came for them since
         app.main.graphs.update()
         shown = {graph.what: graph.now for graph in app.main.graphs.widget._graphs}
         assert shown["lost"] == 50_335
+        columns = {graph.what: set(graph.columns) for graph in app.main.graphs.widget._graphs}
+        assert columns["execs"] == columns["failed"] == columns["calls"] == {None}, "none of them was recorded"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ class Series:
         self._calls: dict[tuple[str, int], SyscallRow] = {}
         self._has_users = self._has_calls = False
         """Whether a whole reading came: totals of a part alone may be of any time."""
-        self._sees_execs = True
+        self._sees_execs: bool | None = None
+        """Whether the exec log is on. None: nothing came of it, so that nothing started is not known."""
+        self._begun = 0.0
         self._lost: dict[tuple[str, str], int] = {}
         self._cost_s = 0.0
         self._newest = 0.0
@@ -139,8 +141,8 @@ class Series:
 
     def _came(self, time: float) -> None:
         if not self._newest:
-            for track in (self._lost_then, *self._seen.values()):
-                track.mend(time)
+            self._begun = time
+            self._lost_then.mend(time)
         self._newest = max(self._newest, time)
 
     def _read(self, time: float) -> None:
@@ -150,6 +152,10 @@ class Series:
     def _note_exec(self, record: Exec) -> None:
         if not self._has_users:
             self._came(record.time)
+            if self._sees_execs is None:
+                self._sees_execs = True  # a recording may say nothing of its probes
+                for seen in self._seen.values():
+                    seen.mend(self._begun)
             self._seen["execs"].gain(record.time, 1)
             if record.ret < 0:
                 self._seen["failed"].gain(record.time, 1)
