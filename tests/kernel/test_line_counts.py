@@ -13,7 +13,7 @@ from ebpftop.kernel.load.loading import Loading
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
+pytestmark = [needs_root, needs_tracefs]
 
 # A line of which only inlined functions are left has no instructions of its own: what is counted here calls a helper.
 # Each program does something only for the thread whose number is in the map `who`, at each getppid(2).
@@ -80,6 +80,8 @@ def counting(tmp_path: Path, server: LoadServer) -> Iterator[Counting]:
     made.file.file.close()
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_lines_on_both_sides_of_a_branch(counting: Counting) -> None:
     loading = counting.load("""\
 int hello(struct bpf_raw_tracepoint_args *ctx) {
@@ -180,6 +182,8 @@ int other(struct bpf_raw_tracepoint_args *ctx) {
     assert counting.counts("call", "after", "other") == [RUNS, RUNS // 2, RUNS // 2]
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_registers_that_are_in_use_are_saved(counting: Counting) -> None:
     loading = counting.load("""\
 int hello(struct bpf_raw_tracepoint_args *ctx) {

@@ -18,7 +18,7 @@ from ebpftop.kernel.load.built import CodeRequest, ShownCode
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
+pytestmark = [needs_root, needs_tracefs]
 
 SOURCE = """\
 BPF_HASH(a_map_with_a_long_name, u32, u64);
@@ -76,6 +76,8 @@ def lines_of(code: tuple[CodeLine, ...], text: str) -> set[int | None]:
     return {one.line for one in code if text in one.text}
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_instructions_have_names_and_the_lines_of_the_file(hello: Loaded) -> None:
     code = hello.code().xlated
     assert code[0].function == "hello"
@@ -109,6 +111,8 @@ def plain(text: str) -> str:
     return re.sub(r"-?0x[0-9a-f]+", lambda match: str(int(match[0], 16)), text)
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_machine_code_is_shown_with_the_same_lines(hello: Loaded) -> None:
     shows = hello.code()
     if not shows.native:

@@ -13,7 +13,7 @@ import pytest
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, execute, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
+pytestmark = [needs_root, needs_tracefs]
 
 COUNTS = """\
 BPF_HASH(counts, u32, u64);
@@ -81,6 +81,8 @@ def count_of(file: File, name: str, key: int) -> int:
     return sum(struct.unpack(f"={len(value) // 8}Q", value)) if value else 0
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_a_program_counts_in_its_maps(file: File) -> None:
     loading = file.load(COUNTS)
     assert (loading.ok, loading.error, loading.generation) == (True, "", 1)
@@ -109,6 +111,8 @@ def test_each_instruction_has_its_line(file: File) -> None:
     assert {line.file for line in program.lines} <= {"hello.c", "/virtual/include/bcc/helpers.h"}
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_the_verifier_names_lines_on_every_kernel(file: File) -> None:
     loading = file.load(COUNTS.replace("counts.increment(pid);", "u64 *v = counts.lookup(&pid); *v += 1;"))
     assert (loading.ok, loading.stage) == (False, "verifier")
@@ -178,6 +182,8 @@ def test_a_program_that_the_verifier_refuses_is_not_tried_elsewhere(file: File) 
     assert file.load(text).programs[0].attached == via
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_events_of_both_buffers(file: File) -> None:
     assert file.load(EVENTS).ok
     file.file.events()
@@ -322,6 +328,8 @@ int sample(struct bpf_perf_event_data *ctx) {
         assert time.monotonic() < until_s
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_a_program_runs_at_a_function_of_a_program(file: File) -> None:
     libc = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line)
     text = f"""\

@@ -16,7 +16,7 @@ from ebpftop.recording.parse import read_line
 from tests.kernel import own_source
 from tests.kernel.support import needs_root
 
-pytestmark = [needs_root, pytest.mark.guest, pytest.mark.extremes]
+pytestmark = needs_root
 
 
 def own(source: own_source.OwnSource) -> OwnFile:
@@ -25,6 +25,8 @@ def own(source: own_source.OwnSource) -> OwnFile:
     return file
 
 
+@pytest.mark.guest
+@pytest.mark.extremes
 def test_programs_have_id_tag_code_and_what_the_verifier_said_of_them() -> None:
     with own_source.opened(own_source.OwnSource, probes=("users",)) as source:
         file = own(source)
