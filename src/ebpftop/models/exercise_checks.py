@@ -44,7 +44,7 @@ def _not_yet(text: str) -> Verdict:
 # ---- Lesson 1 ----
 
 
-def says_who(evidence: Evidence) -> Verdict:
+def prints_pid(evidence: Evidence) -> Verdict:
     """Do the lines that the program prints have the pid of the process that it ran in?"""
     lines = list(evidence.lines)[-_LINES_READ:]
     if not lines:

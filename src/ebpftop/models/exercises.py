@@ -61,7 +61,7 @@ EXERCISES = (
         "Say who: print the pid too",
         "Say who: let the line have the pid of the process.",
         "bpf_get_current_pid_tgid() >> 32 is the pid, and %d in the text of bpf_trace_printk prints a number.",
-        checks.says_who,
+        checks.prints_pid,
     ),
     Exercise(
         1,

@@ -162,7 +162,7 @@ class LoadProbe(KernelProbe):
 
     def advance(self) -> None:
         """Go on with what threads have done: attach what was compiled and verified, begin what is due."""
-        self._news += self._attempts.take_codes()
+        self._news += self._attempts.pop_codes()
         file = self._loaded_file
         before = facts_of(file) if file is not None and self._attempts.is_loading else {}
         if (work := self._attempts.advance()) is not None:

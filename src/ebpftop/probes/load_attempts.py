@@ -112,12 +112,12 @@ class Attempts:
             self._code_work.end()
         self._code_work = CodeWork(loading, read)
 
-    def take_codes(self) -> list[Code]:
+    def pop_codes(self) -> list[Code]:
         """Return what was read of it since the last call."""
         work = self._code_work
         if work is None:
             return []
-        is_over, codes = work.is_over, work.take()
+        is_over, codes = work.is_over, work.pop_codes()
         if is_over:
             self._code_work = None
         return codes

@@ -162,7 +162,7 @@ class CodeWork:
         """Wait until it is over."""
         self._thread.join(timeout_s)
 
-    def take(self) -> list[Code]:
+    def pop_codes(self) -> list[Code]:
         """Return what was read since the last call."""
         codes = []
         while self._codes:

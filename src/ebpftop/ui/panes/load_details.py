@@ -54,7 +54,7 @@ def line_details(
                 page.fact(name, about)
         for one in model.latest.diagnostics if model.latest is not None else ():
             if one.line == number:
-                _say(page, one)
+                _add_diagnostic(page, one)
         page.heading("Bytecode")
         mine = [row for row in code if row.line == number and row.kind == "insn"]
         for row in mine[:_MOST]:
@@ -181,7 +181,7 @@ def log_details(one: Diagnostic) -> Details:
 
     def sheet() -> Sheet:
         page = Sheet()
-        _say(page, one)
+        _add_diagnostic(page, one)
         page.heading(f"All that {one.stage} said: {counted(len(one.log), 'line')}")
         for text in one.log:
             page.line((text, ""))
@@ -191,7 +191,7 @@ def log_details(one: Diagnostic) -> Details:
     return Details(f"{one.stage} · {where}", sheet, copies="\n".join(one.log) or one.message, copies_what="Log")
 
 
-def _say(page: Sheet, one: Diagnostic) -> None:
+def _add_diagnostic(page: Sheet, one: Diagnostic) -> None:
     page.heading(one.message)
     page.fact("program", one.program)
     page.fact("meaning", one.meaning)
