@@ -47,10 +47,16 @@ class EventReader:
         layout = self._maps.event_layout(one, len(raw.data))
         value = layout.decode(raw.data)
         fields: dict[str, Value] = value if isinstance(value, dict) else {"data": value}
+        pid, uid, comm = _process(layout, fields)
+        if pid is not None and self._context.is_self(pid, (comm or "").encode()):
+            self.own += 1
+            return None
+        if not self._matches(pid, uid, comm):
+            self.excluded += 1
+            return None
         names: dict[str, str] = {}
         add_names(names, "" if isinstance(value, dict) else "data", layout.field, value, {}, self._names.name)
-        pid, uid, comm = _process(layout, fields)
-        event = BpfEvent(
+        return BpfEvent(
             time=_time(raw, layout, fields, now, offset),
             map=printable(raw.map),
             program=one.writer,
@@ -63,25 +69,17 @@ class EventReader:
             size=len(raw.data),
             cut=len(raw.data) < layout.size,
         )
-        if event.pid is not None and self._context.is_self(event.pid, (event.comm or "").encode()):
-            self.own += 1
-            return None
-        if not self._matches(event):
-            self.excluded += 1
-            return None
-        return event
 
-    def _matches(self, event: BpfEvent) -> bool:
+    def _matches(self, pid: int | None, uid: int | None, comm: str | None) -> bool:
         """Return whether the filter matches an event that says of which process it is; others always match."""
-        if event.pid is None or not self._context.filtering():
+        if pid is None or not self._context.filtering():
             return True
-        uid, comm = event.uid, event.comm
         with suppress(OSError):
             if uid is None:
-                uid = Path(f"/proc/{event.pid}").stat().st_uid
+                uid = Path(f"/proc/{pid}").stat().st_uid
         if comm is None:
-            comm = self._names.comm(event.pid)
-        return uid is not None and self._context.matches(event.pid, uid, (comm or "").encode())
+            comm = self._names.comm(pid)
+        return uid is not None and self._context.matches(pid, uid, (comm or "").encode())
 
 
 def _process(layout: Layout, fields: Mapping[str, Value]) -> tuple[int | None, int | None, str | None]:
