@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from textual.content import Content
 
 from ebpftop.core.load_records import Field, LoadedMap, MapReading, MapRow
 from ebpftop.core.source import Batch
@@ -244,6 +245,20 @@ async def test_a_notice_covers_neither_the_exercises_nor_what_is_typed() -> None
         await pilot.pause()
         assert not line.display
         assert screen(app).notes.display
+
+
+async def test_a_notice_of_the_workbench_has_no_link_but_ours() -> None:
+    hostile = "[@click=app.quit]Q[/]"
+    async with working(Editable(arrays())) as (pilot, app):
+        app.offer(f"{hostile} is off. ", "Undo", "app.help", hostile, 60.0)
+        await pilot.pause()
+        text = screen(app).query_one(NoticeLine).render()
+        assert isinstance(text, Content)
+        assert text.plain == f"{hostile} is off. Undo{hostile}"
+        assert [text.plain[span.start : span.end] for span in text.spans] == ["Undo"]
+        app.clear_notifications()
+        app.notify(hostile)
+        await until(pilot, lambda: hostile in shown(app))
 
 
 async def test_a_notice_of_the_workbench_goes_by_itself() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from textual.content import Content
 from textual.notifications import Notification
 from textual.timer import Timer
+from textual.visual import visualize
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -19,7 +20,7 @@ class NoticeLine(Static):
 
     def __init__(self, instead_of: Widget) -> None:
         """While there is a notice, *instead_of* is not shown, and its lines are this one's at least."""
-        super().__init__("")
+        super().__init__("", markup=False)
         self.display = False
         self._instead_of = instead_of
         self._shown: Notification | None = None
@@ -39,7 +40,9 @@ class NoticeLine(Static):
             return
         for severity in _SEVERITIES:
             self.set_class(severity == newest.severity, f"-{severity}")
-        text = Content.from_markup(newest.message) if newest.markup else Content(newest.message)
+        # As in a toast: only what `app.offer` writes has markup, a link of ours.
+        text = visualize(self, newest.message, markup=newest.markup)
+        assert isinstance(text, Content)
         self.styles.min_height = self._instead_of.styles.height
         self.styles.max_height = _LINES_MAX
         self.update(Content.assemble((f"{newest.title}: ", "bold"), text) if newest.title else text)
