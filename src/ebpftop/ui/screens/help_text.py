@@ -43,7 +43,7 @@ def sections(app: App[Any], panes: Sequence[Pane], sheets: Iterable[LiveScreen])
 
 def _everywhere(app: App[Any]) -> Iterator[Entry]:
     everywhere = [key for key in MainScreen.BINDINGS if key not in TIME_KEYS]
-    yield from _keys(app, (*everywhere, *own_bindings(type(app))))
+    yield from _keys(app, (*everywhere, *_of_app(app)))
     for title, keys in (
         ("Panes", own_bindings(PanesScreen)),
         ("Time", TIME_KEYS),
@@ -54,6 +54,12 @@ def _everywhere(app: App[Any]) -> Iterator[Entry]:
     ):
         yield Entry(title, "")
         yield from _keys(app, keys)
+
+
+def _of_app(app: App[Any]) -> Iterator[object]:
+    for kind in type(app).__mro__:
+        if not kind.__module__.startswith("textual."):
+            yield from own_bindings(kind)
 
 
 def _of_pane(app: App[Any], pane: Pane) -> Iterator[Entry]:
