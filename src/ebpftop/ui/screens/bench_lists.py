@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol
+from collections.abc import Hashable, Sequence
 
 from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from ebpftop.core.clock import time_text
 from ebpftop.models.load import LoadModel
 from ebpftop.models.load_code import CodeRow, code_rows
 from ebpftop.models.load_explained import about_map, explained
-from ebpftop.models.load_maps import MapTable
 from ebpftop.models.load_source import SourceRow, function_lines, rows_of, whole_rows_of
-from ebpftop.models.load_writes import can, nothing_yet
+from ebpftop.models.load_writes import can
 from ebpftop.ui.panes.bench_pane import BenchPane
 from ebpftop.ui.panes.lesson_panel import LessonPanel
 from ebpftop.ui.panes.load_code import CodeLines
@@ -25,9 +22,8 @@ from ebpftop.ui.panes.load_notes import BenchNotes, flowing
 from ebpftop.ui.panes.load_output import PRINTED_NAME, OutputLines
 from ebpftop.ui.panes.load_source import SourceLines
 from ebpftop.ui.panes.load_source_pane import SourcePane
-from ebpftop.ui.screens import feed_screen
-from ebpftop.ui.screens.bench_panes import BenchScreen, BenchTabs
-from ebpftop.ui.screens.probe_feed import ProbeFeed
+from ebpftop.ui.screens.bench_panes import BenchTabs
+from ebpftop.ui.screens.bench_states import BenchStates
 from ebpftop.ui.widgets.cell_editor import CellEditor
 from ebpftop.ui.widgets.columns import Span
 from ebpftop.ui.widgets.notice_line import NoticeLine
@@ -48,33 +44,12 @@ _EXERCISES = ((0, 0), (16, 2), (22, 3), (30, 5))
 _BESIDE_TEXT = 9
 """Cells of the source that are not its text: marks, numbers, the scroll bar."""
 
-_HINTS = {
-    "syscall:execve": "ls",
-    "syscall:openat": "cat /etc/hostname",
-    "syscall:mkdir": "mkdir /tmp/x",
-    "syscall:kill": "kill -0 $$",
-}
-"""What makes a program run, by where it hangs."""
 
-
-class Below(feed_screen.Below, Protocol):
-    """What this screen asks of the main one, which is below it."""
-
-    load: ProbeFeed
-
-    def run_feeding(self, work: Callable[[], None]) -> None:
-        """Run *work* in a thread."""
-
-    def post(self, do: Callable[[], None]) -> None:
-        """Have *do* called on the screen's thread."""
-
-
-class BenchLists(BenchScreen):
+class BenchLists(BenchStates):
     """Source, bytecode, maps and output of the file that the main screen has."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._main: Below
         self.native = False
         """Whether the bytecode is shown as the processor's instructions."""
         self.map_name = self.log_name = ""
@@ -85,17 +60,6 @@ class BenchLists(BenchScreen):
         self._source_shown: Hashable = None
         self._code_state: Hashable = None
         self._begun: Hashable = None
-
-    @property
-    def feed(self) -> ProbeFeed:
-        return self._main.load
-
-    @property
-    def loaded_file(self) -> LoadModel:
-        """The file at the moment that is shown."""
-        model = self._main.load.model
-        assert isinstance(model, LoadModel)
-        return model
 
     @property
     def readings(self) -> Hashable:
@@ -161,37 +125,6 @@ class BenchLists(BenchScreen):
         feed, playback = self.feed, self.below.playback
         shown = id(feed.model), self.readings, playback.paused, playback.view_filter
         return *shown, feed.doing, feed.trouble, feed.state(playback.overview), self.app.size, self.source.size.width
-
-    @property
-    def _is_live(self) -> bool:
-        return self._main.source.live and not self._main.playback.piped
-
-    @property
-    def not_loaded_yet(self) -> str:
-        """What the panes say of a moment before the program was loaded; empty if it was loaded, or never is."""
-        playback = self._main.playback
-        is_recorded = not self._is_live and self.feed.state(playback.overview) is not None
-        if self.loaded_file.latest is not None or not (playback.is_past or is_recorded):
-            return ""
-        when = playback.moment_or_shown
-        return f"The program was not loaded yet{f' at {time_text(when)}' if when else ''}"
-
-    def message(self) -> list[Span]:
-        """Return why there is no source."""
-        if early := self.not_loaded_yet:
-            on = "l: back to live" if self._is_live else "Space: play on" if self._main.playback.paused else ""
-            return [Span(early, "strong"), Span(f". or ]: a second or a minute on{f'   {on}' if on else ''}", "dim")]
-        if not self._is_live:
-            return [
-                Span("The recording has no program of your own so far. To record one:", "dim"),
-                Span("ebpftop record FILE --load FILE.c", "strong"),
-            ]
-        if self.feed.is_available and (self.feed.doing or self.feed.trouble):
-            return super().message()
-        return [
-            Span("No program of your own is loaded. This compiles one, runs it, and shows it here:", "dim"),
-            Span("ebpftop load FILE.c", "strong"),
-        ]
 
     # What each shows.
 
@@ -264,7 +197,7 @@ class BenchLists(BenchScreen):
         following = names[(names.index(self.map_name) + 1) % len(names)] if names else ""
         for lines, name in ((self.maps, self.map_name), (self.second, following)):
             table = model.maps.get(name)
-            lines.message = [] if table is not None and table.entries else [Span(self._no_entry(table), "dim")]
+            lines.message = [] if table is not None and table.entries else [Span(self.no_entry(table), "dim")]
             lines.show_map(table, self.now)
         self.place_panes()
 
@@ -277,11 +210,6 @@ class BenchLists(BenchScreen):
         """The map that a key is for."""
         return self.second if self.front == SECOND else self.maps
 
-    def _no_entry(self, table: MapTable | None) -> str:
-        if table is None:
-            return "it has no map with entries" if self.loaded_file.latest is not None else self.not_loaded_yet
-        return nothing_yet(table)
-
     def log_names(self) -> list[str]:
         """Return the buffers, and the lines that are printed if there are any, or nothing else."""
         model = self.loaded_file
@@ -292,23 +220,9 @@ class BenchLists(BenchScreen):
         if self.log_name not in names:
             self.log_name = names[0]
         log = model.events.get(self.log_name, model.printed)
-        self.output.message = [] if len(log.ring) else self._no_output(model)
+        self.output.message = [] if len(log.ring) else self.no_output(model)
         self.output.show_log(self.log_name, log, model)
         self.output.advance(self.now)
-
-    def _no_output(self, model: LoadModel) -> list[Span]:
-        if model.latest is None:
-            return [Span(early, "dim")] if (early := self.not_loaded_yet) else []
-        if not model.is_running:
-            return [Span("nothing runs yet", "dim")]
-        where = next((place for one in model.programs for place in one.attached), "")
-        hint = next((_HINTS[one.event] for one in model.programs if one.event in _HINTS), "")
-        if self.log_name == PRINTED_NAME:
-            what = "no line yet" if any("printk" in line for line in model.running) else "it prints nothing"
-        else:
-            what = "no event yet"
-        said = [f"{what}{f'; attached to {where}' if where else ''}", *([f"try: {hint}"] if hint else [])]
-        return [Span(text, "strong" if at else "dim") for at, text in enumerate(said)]
 
     # What moves together, and is explained.
 

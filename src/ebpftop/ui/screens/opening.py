@@ -14,9 +14,9 @@ from ebpftop.ui.screens.ready import ready
 from ebpftop.ui.widgets.row_steps import RowSteps
 
 if TYPE_CHECKING:
-    from ebpftop.ui.screens import bench_lists, changed, programs, waits
+    from ebpftop.ui.screens import bench_states, changed, programs, waits
 
-    class Main(changed.Below, programs.Below, waits.Below, bench_lists.Below, Protocol):
+    class Main(changed.Below, programs.Below, waits.Below, bench_states.Below, Protocol):
         """The main screen, as those that open above it see it."""
 
         panes: tuple[Pane, ...]

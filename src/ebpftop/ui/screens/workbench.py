@@ -31,7 +31,8 @@ from ebpftop.ui.panes.load_maps import MapLines, summary
 from ebpftop.ui.panes.load_titles import errors_of, headline, of_code, of_output, of_source
 from ebpftop.ui.panes.title import Count
 from ebpftop.ui.screens.bench_lessons import LessonBench
-from ebpftop.ui.screens.bench_lists import CODE, MAPS, OUTPUT, SECOND, SOURCE, Below
+from ebpftop.ui.screens.bench_lists import CODE, MAPS, OUTPUT, SECOND, SOURCE
+from ebpftop.ui.screens.bench_states import Below
 from ebpftop.ui.screens.feed_screen import MARGIN, fitting
 from ebpftop.ui.widgets.columns import Column, Shown
 from ebpftop.ui.widgets.row_view import RowView
