@@ -24,9 +24,9 @@ import pytest
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
-from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.registry import panes
-from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.app_keys import AppKeys
+from ebpftop.ui.screens.main_keys import MainKeys
 from ebpftop.ui.screens.placing import PanesScreen
 from ebpftop.ui.screens.syscall_details import SyscallScreen
 from ebpftop.ui.widgets.log_view import LogView
@@ -218,8 +218,8 @@ ELSEWHERE = {
 def bindings() -> Iterator[Binding]:
     """Yield each binding of the main screen and of what is on it."""
     owners: tuple[type[DOMNode], ...] = (
-        EbpftopApp,
-        MainScreen,
+        AppKeys,
+        MainKeys,
         PanesScreen,
         RowView,
         LogView,

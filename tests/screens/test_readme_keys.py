@@ -7,10 +7,10 @@ from pathlib import Path
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
-from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes.syscalls import SyscallsPane
 from ebpftop.ui.registry import panes
-from ebpftop.ui.screens.main import MainScreen
+from ebpftop.ui.screens.app_keys import AppKeys
+from ebpftop.ui.screens.main_keys import MainKeys
 from ebpftop.ui.screens.placing import PanesScreen
 from ebpftop.ui.widgets.log_view import LogView
 from ebpftop.ui.widgets.row_view import RowView
@@ -42,7 +42,7 @@ def first_key(binding: BindingType) -> str:
 
 def test_every_key_of_the_main_screen_is_in_the_readme() -> None:
     section = README.split("## Keys")[1].split("\n## ")[0]
-    owners: tuple[type[DOMNode], ...] = (EbpftopApp, MainScreen, PanesScreen, RowView, LogView, TableView)
+    owners: tuple[type[DOMNode], ...] = (AppKeys, MainKeys, PanesScreen, RowView, LogView, TableView)
     for owner in (*owners, *panes().classes.values()):
         for binding in owner.__dict__.get("BINDINGS", ()):
             assert f"`{first_key(binding)}`" in section, (owner.__name__, binding)
