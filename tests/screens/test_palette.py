@@ -184,7 +184,8 @@ async def test_it_offers_every_action_that_has_a_key_with_that_key_and_each_titl
         for title in ("Quit", "Help", "Screenshot", "Theme", "Diagnostics", "Settings", "Tree"):
             assert titles.count(title) == 1
         keys = {key for command in commands for key in command.key.split(" ")}
-        owners: list[type[Any]] = [EbpftopApp, *MainScreen.__mro__, LogView, RowView, *panes().classes.values()]
+        owners: list[type[Any]] = [*EbpftopApp.__mro__, *MainScreen.__mro__, LogView, RowView]
+        owners += panes().classes.values()
         for owner in owners:
             if owner.__module__.startswith("ebpftop."):
                 for binding in owner.__dict__.get("BINDINGS", ()):

@@ -52,8 +52,12 @@ def test_what_does_not_run_is_said_on_the_main_screen() -> None:
     assert file_status(model) == ""
     model.latest = Loaded(time=1.0, file="a.c", path="/a.c", state="on", programs=(HELLO,))
     assert file_status(model) == ""
-    idle = LoadedProgram(name="raed", type="kprobe", id=8, event="kprobe:raed", reason="there is no raed")
-    model.latest = Loaded(time=1.0, file="a.c", path="/a.c", state="on", programs=(HELLO, idle), unattached=("raed",))
+    idle = LoadedProgram(
+        name="hello_missing", type="kprobe", id=8, event="kprobe:hello_missing", reason="there is no hello_missing"
+    )
+    model.latest = Loaded(
+        time=1.0, file="a.c", path="/a.c", state="on", programs=(HELLO, idle), unattached=("hello_missing",)
+    )
     assert file_status(model) == "✗ a.c: 1 of 2 programs not attached"
     model.latest = Loaded(time=1.0, file="a.c", path="/a.c", state="failed")
     assert file_status(model) == "✗ a.c did not load"
