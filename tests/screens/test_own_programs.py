@@ -101,6 +101,14 @@ async def test_a_program_of_ours_shows_the_same_in_the_list_of_all() -> None:
         assert own.row.name in details.sheet().content().plain
 
 
+@pytest.mark.parametrize("place", ["", "raw_tracepoint:sys_enter, slot 3"])
+def test_runs_of_what_is_tail_called_are_not_counted(place: str) -> None:
+    called = msgspec.structs.replace(PROGRAM, place=place, runs=0, run_ns=0)
+    sheet = Sheet()
+    add_file(sheet, OwnReader(None, "users", lambda: msgspec.structs.replace(FILE, programs=(called,))))
+    assert "runs           not counted: another program tail-calls it" in sheet.content().plain
+
+
 def test_a_recording_without_them_says_how_they_are_recorded() -> None:
     sheet = Sheet()
     add_file(sheet, OwnReader(None, "users"))

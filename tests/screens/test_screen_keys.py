@@ -113,6 +113,16 @@ async def test_a_worker_that_fails_says_so_in_its_pane_and_in_the_journal() -> N
         assert pane(app, "trace").state == "on"
 
 
+async def test_the_way_back_says_so_where_there_is_none() -> None:
+    async with running(FakeSource(minute())) as (pilot, app):
+        await pilot.press("l")
+        assert [n.message for n in app._notifications] == ["This is live already"]
+        app.clear_notifications()
+        await pilot.press("space", "l")
+        assert not app.main.playback.paused
+        assert not [n.message for n in app._notifications if "already" in n.message]
+
+
 async def test_pause_freezes_what_is_shown_while_collection_goes_on() -> None:
     source = FakeSource(minute())
     async with running(source) as (pilot, app):

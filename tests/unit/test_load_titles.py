@@ -8,7 +8,8 @@ import pytest
 
 from ebpftop.core.load_records import Loaded, LoadedProgram
 from ebpftop.models.load import LoadModel
-from ebpftop.ui.panes.load_titles import file_status, headline
+from ebpftop.models.programs import Totals, Usage
+from ebpftop.ui.panes.load_titles import file_status, headline, of_source
 from ebpftop.ui.screens.feed_screen import fitting
 
 HELLO = LoadedProgram(name="hello", type="kprobe", id=7)
@@ -117,3 +118,14 @@ def test_a_file_that_was_saved_on_another_day_has_its_date(
         time=10 * DAY_S + 200.0, file="hello.c", path="/hello.c", state="failed", saved=saved
     )
     assert "".join(span.text for span in headline(model, latest, 100)[-1]) == said
+
+
+def test_what_only_tail_calls_run_has_no_rate_because_the_kernel_counts_none() -> None:
+    model = LoadModel()
+    called = LoadedProgram(name="hello_open", type="kprobe", id=8)
+    model.latest = Loaded(time=1.0, file="a.c", path="/a.c", state="on", programs=(HELLO, called))
+    for seconds in (1.0, 2.0):
+        usage = model.usage.setdefault("hello_open", Usage())
+        usage.read(Totals(0, 0, 0), seconds)
+    functions = {"hello_open": range(1, 4)}
+    assert [part.text for part in of_source(model, 2, functions)] == ["hello_open: its tail calls are not counted"]

@@ -163,3 +163,6 @@ GLOSSARY: Mapping[str, str] = {
     "wrong by a factor of two at most.",
     "handler": "What the kernel does with a system call: count it, ignore it, or trace each one with its arguments.",
 }
+
+TAIL_CALLED = "not counted: another program tail-calls it, and the kernel counts that one"
+"""What is said of the runs of a program that nothing else runs."""

@@ -21,6 +21,7 @@ from ebpftop.models.subject import Subject, subject_of_event
 from ebpftop.ui.panes.common import date_and_time
 from ebpftop.ui.panes.load_output import event_text
 from ebpftop.ui.widgets.sheet import Details, Sheet
+from ebpftop.ui.words import TAIL_CALLED
 
 _MOST = 200
 """Instructions that are listed."""
@@ -88,7 +89,9 @@ def _program(page: Sheet, program: LoadedProgram, rates: Rates | None) -> None:
     page.fact("attached to", ", ".join(program.attached), "bold", program.via or "")
     page.fact("not attached" if program.id is not None else "not loaded", program.reason, "$error")
     page.fact("helps", program.remedy)
-    if rates is not None:
+    if rates is not None and program.event is None:
+        page.fact("runs", TAIL_CALLED)
+    elif rates is not None:
         each = "" if rates.ns_per_run is None else f"{nanoseconds(rates.ns_per_run)} each"
         page.fact("runs", f"{brief(rates.runs)}/s" if rates.runs > 0 else "0/s", "bold", each)
     walked = "" if program.verified_insns is None else f"the verifier walked {program.verified_insns:,}"

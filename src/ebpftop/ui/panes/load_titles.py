@@ -112,6 +112,8 @@ def of_source(model: LoadModel, line: int, functions: Mapping[str, range]) -> li
     rates = model.rates_of(program)
     if rates is None:
         return []
+    if any(one.name == program and one.event is None for one in model.programs):
+        return [Count(f"{program}: its tail calls are not counted", brief="tail calls are not counted")]
     ran = f"{program} ran {brief(rates.runs) if rates.runs else 0}/s"
     if any(one.name == program and _runs_at_all_calls(one) for one in model.programs):
         return [Count(f"{ran}, at all calls", brief=ran)]

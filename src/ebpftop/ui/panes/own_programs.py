@@ -12,6 +12,7 @@ from ebpftop.core.escape import escape
 from ebpftop.core.own_programs import OwnFile, OwnMap, OwnProgram, OwnPrograms
 from ebpftop.core.records import ProbeName
 from ebpftop.ui.widgets.sheet import Sheet
+from ebpftop.ui.words import TAIL_CALLED
 
 AGAIN_S = 1.0
 """How old what is shown may be."""
@@ -101,12 +102,19 @@ def _program(sheet: Sheet, program: OwnProgram) -> None:
 
 def _facts(sheet: Sheet, program: OwnProgram) -> None:
     sheet.fact("attached to", program.place or "nothing itself: another program calls it")
-    each = f", {format.nanoseconds(program.run_ns / program.runs)} a run" if program.runs else ""
-    missed = f", {program.misses:,} left out" if program.misses else ""
-    sheet.fact("runs", f"{program.runs:,}{each}{missed}")
+    if not program.runs and (not program.place or ", slot " in program.place):
+        sheet.fact("runs", TAIL_CALLED)
+    else:
+        sheet.fact("runs", _runs(program))
     sheet.fact("machine code", format.size(program.jited_bytes) if program.jited_bytes else "none: it is interpreted")
     for line in program.verifier:
         sheet.fact("verifier", escape(line))
+
+
+def _runs(program: OwnProgram) -> str:
+    each = f", {format.nanoseconds(program.run_ns / program.runs)} a run" if program.runs else ""
+    missed = f", {program.misses:,} left out" if program.misses else ""
+    return f"{program.runs:,}{each}{missed}"
 
 
 def _maps(sheet: Sheet, maps: tuple[OwnMap, ...]) -> None:

@@ -202,6 +202,10 @@ class TimeScreen(PanesScreen, HostScreen):
         self.playback.step(seconds)
 
     def action_present(self) -> None:
+        if not self.playback.paused and not self.playback.is_past:
+            self.app.notify(
+                "This is live already" if self.playback.player is None else "The recording plays on already"
+            )
         self.playback.return_to_present()
 
     def action_mark(self, step: int) -> None:
