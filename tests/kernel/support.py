@@ -33,6 +33,9 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="BPF programs need roo
 CHECKED = "EBPFTOP_TEST_CHECKED"
 """Names a file with what `check --json` said on this kernel (`tests.vm.results.Checked`): it takes long in a guest."""
 
+EMULATED = ASKED_FOR in os.environ
+"""Whether this is a guest of tests/vm, where everything takes twenty to forty times as long: fewer rounds will do."""
+
 # Much longer than it ever takes, but under emulation beside others.
 _UP_S = 240.0
 
@@ -49,7 +52,7 @@ def whole_lines(lines: Iterable[str]) -> Iterator[Line]:
 class Stream:
     """`ebpftop stream` as a child process; usable as a context manager that is entered once all probes are up."""
 
-    forked = ASKED_FOR in os.environ
+    forked = EMULATED
     """Whether it may start by fork(2) from a process that has imported it."""
 
     def __init__(self, *arguments: str, probes: str = "execs,users,syscalls,trace") -> None:

@@ -166,8 +166,8 @@ def test_every_attach_option_is_tried() -> None:
 
 
 # One test for each, since under emulation they take so long that whoever waits wants a sign of life.
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.newest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", MOST_OPTIONS)
 def test_every_attach_option_says_the_same_of_a_hard_program(folder: Path, told: Told, number: int) -> None:
@@ -325,8 +325,8 @@ def test_every_attach_option_counts_attempts_that_seccomp_traps_or_kills(folder:
     assert (user["failed"], sum(row["errors"] for row in rows)) == (0, 0), "a signal is no error"
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.newest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", MOST_OPTIONS)
 def test_an_execveat_that_only_asks_is_a_call_and_no_attempt_on_every_attach_option(folder: Path, number: int) -> None:

@@ -234,8 +234,8 @@ def wait_until(holds: Callable[[], bool]) -> None:
 # ---- Programs ----
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 @pytest.mark.parametrize("buffer", ["ring", "perf"])
 def test_every_program_that_is_seen_to_start_while_ebpftop_attaches_is_seen_to_end(tmp_path: Path, buffer: str) -> None:
     if buffer == "ring" and kernel_version() < (5, 8):
@@ -278,8 +278,8 @@ def test_who_is_seen_to_start_while_the_probe_goes_is_seen_to_end(
             live.source.toggle("execs")
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.newest
 def test_who_ends_while_the_probe_is_off_is_told_to_have_ended_and_who_lives_is_not(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "lives", LIVES, "-pthread")
     with (
@@ -362,7 +362,6 @@ def test_who_ends_as_a_user_that_the_filter_does_not_take_is_told_to_have_ended(
 # ---- Calls ----
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("via", ["raw_tracepoint", "tracepoint"])
 def test_a_call_that_hung_before_is_marked_until_it_returns_and_is_never_counted(tmp_path: Path, via: str) -> None:

@@ -111,8 +111,8 @@ def test_the_container_of_every_engine_is_told_by_the_cgroup_that_a_program_runs
         assert told[str(number)] == shown, folder
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 @pytest.mark.parametrize("v1", KINDS)
 def test_a_filter_follows_a_cgroup_that_is_made_again_as_fast_as_can_be(enters: Path, v1: bool) -> None:
     with cgroup(f"{RUN}-again", v1=v1) as parent:

@@ -31,7 +31,7 @@ from ebpftop.sources import live
 from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
 from ebpftop.syscalls import abi as abis
-from tests.kernel.support import compile_c, needs_root
+from tests.kernel.support import EMULATED, compile_c, needs_root
 
 pytestmark = needs_root
 
@@ -199,6 +199,9 @@ def toggle_trace(source: KernelSource) -> None:
     source.set_handlers([(NATIVE, nr)], "count" if source.find(SyscallsProbe)._table.traces else "trace")
 
 
+ROUNDS = 4 if EMULATED else 12
+
+
 def come_and_go(failing: Path, change: str, **options: object) -> None:
     """Turn a probe off and on again while programs fail to start: the others count each of these once."""
     with watching(**options) as watched:
@@ -207,7 +210,7 @@ def come_and_go(failing: Path, change: str, **options: object) -> None:
             return watched.users()[0] if change == "execs" else watched.failures()
 
         with subprocess.Popen([failing], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-            for _ in range(12):
+            for _ in range(ROUNDS):
                 before = seen()
                 while seen() < before + 100:
                     time.sleep(0.01)
@@ -217,7 +220,7 @@ def come_and_go(failing: Path, change: str, **options: object) -> None:
                     watched.source.toggle(change)
             made = int(child.communicate()[0])
         lost = watched.lost()
-        assert made > 1200
+        assert made > 100 * ROUNDS
         if change != "execs":
             assert made - lost["execs"] <= watched.failures() <= made
         if change != "users":
@@ -227,7 +230,6 @@ def come_and_go(failing: Path, change: str, **options: object) -> None:
             assert made - lost["syscalls"] <= watched.syscalls()[0] <= made
 
 
-@pytest.mark.extremes
 # A guest needs a quarter of a minute for each: what the kernel decides is how programs share a place, and one each way
 # is enough for that.
 @pytest.mark.parametrize(
@@ -254,8 +256,8 @@ def test_that_is_so_if_calls_are_only_counted(failing: Path) -> None:
     come_and_go(failing, "syscalls", latency=False)
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_every_set_of_probes_counts_all_that_it_is_there_for(failing: Path) -> None:
     everything: tuple[ProbeName, ...] = ("execs", "users", "syscalls")
     with watching() as watched:
@@ -280,6 +282,7 @@ def test_every_set_of_probes_counts_all_that_it_is_there_for(failing: Path) -> N
 
 
 @pytest.mark.guest
+@pytest.mark.everywhere
 def test_every_call_pays_for_one_program_at_each_tracepoint() -> None:
     """Unless they may be preempted there: see `shared_tracepoints`."""
     both = 1 if kernel_version() < PREEMPTIBLE_SINCE else 2

@@ -96,6 +96,7 @@ def redirect(*targets: int | None) -> None:
             os.dup2(fd, at, inheritable=True)
 
 
+@pytest.mark.everywhere
 def test_a_plain_program(watch: Watch) -> None:
     with staying(watch, lambda: os.chdir("/proc/self")) as record:
         compare(record)
@@ -148,6 +149,7 @@ def test_what_the_first_three_fds_are(watch: Watch, tmp_path: Path) -> None:
         theirs.close()
 
 
+@pytest.mark.everywhere
 def test_the_terminal_and_the_session(watch: Watch) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
@@ -225,6 +227,7 @@ def test_of_a_path_that_is_too_deep_the_topmost_names_are_missing(watch: Watch, 
         assert record.stdio == stdio_of(record.pid)
 
 
+@pytest.mark.everywhere
 def test_mounts_are_crossed(watch: Watch, tmp_path: Path) -> None:
     """A file system in a file system, a directory and a file that are mounted in another place."""
     for name in ("outer", "bound"):
@@ -312,6 +315,7 @@ def with_environment(buffer: str, env: tuple[str, ...], given: dict[str, str]) -
         watching.source.close()
 
 
+@pytest.mark.oldest
 @pytest.mark.parametrize("buffer", ["ring", "perf"])
 def test_the_environment_is_known_if_it_is_asked_for(buffer: str) -> None:
     given = {"PATH": "/bin", "LC_ALL": "C", "SECRET": "x=\x1b[31m\n", "EMPTY": ""}

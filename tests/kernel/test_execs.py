@@ -253,6 +253,7 @@ def test_bytes_that_are_no_text_and_escape_sequences_are_escaped(watch: Watch) -
     assert watch.only().argv[1:] == ("\\xff\\xfe", "\\x1b[2J", "café", "\\u202e", "a\\x0ab")
 
 
+@pytest.mark.everywhere
 def test_a_script_is_named_as_given_with_its_interpreter(watch: Watch, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/bin/sh\n:\n")
@@ -280,6 +281,7 @@ def test_a_memfd_run_by_execveat_with_an_empty_path(watch: Watch) -> None:
     assert record.argv == ("from-memory", "1")
 
 
+@pytest.mark.everywhere
 def test_an_exec_from_a_thread_belongs_to_its_process(watch: Watch, programs: Path) -> None:
     child = subprocess.Popen([programs / "threaded"])
     assert child.wait() == 0
@@ -317,6 +319,7 @@ def test_a_failure_has_its_path_arguments_and_errno(
     assert (record.ret, record.error) == (-error, errno.errorcode[error])
 
 
+@pytest.mark.everywhere
 def test_a_failed_execveat_is_told_too(watch: Watch) -> None:
     libc = ctypes.CDLL(None)
     argv = (ctypes.c_char_p * 2)(b"nobody", None)
@@ -560,6 +563,7 @@ def test_failures_can_be_left_out(tmp_path: Path) -> None:
     watch.source.close()
 
 
+@pytest.mark.everywhere
 def test_exit_codes_and_signals_by_name(watch: Watch) -> None:
     for command in ("exit 0", "exit 3", "exit 255", "kill -9 $$", "kill -TERM $$", "kill -40 $$"):
         subprocess.run(["/bin/sh", "-c", command], check=False)
@@ -584,6 +588,7 @@ def test_a_fork_that_never_execs_ends_without_a_duration(watch: Watch) -> None:
     assert not watch.execs()
 
 
+@pytest.mark.everywhere
 def test_a_process_with_threads_ends_once(watch: Watch, programs: Path) -> None:
     for _ in range(20):
         subprocess.run([programs / "threads"], check=True)
@@ -632,6 +637,7 @@ def test_users_by_number_setuid_by_its_effective_user(watch: Watch, tmp_path: Pa
     assert (record.uid, record.user, record.euid) == (12345, None, 4321)
 
 
+@pytest.mark.everywhere
 def test_context_names_parent_cgroup_and_namespace(watch: Watch) -> None:
     child = subprocess.Popen(["/bin/true"])
     child.wait()
@@ -668,6 +674,7 @@ def test_a_cgroup_that_is_gone_at_once_is_still_known(watch: Watch) -> None:
     assert record.container == container[:12]
 
 
+@pytest.mark.everywhere
 def test_the_pid_inside_a_namespace_is_known(watch: Watch) -> None:
     subprocess.run(["unshare", "--pid", "--fork", "/bin/true", "inside"], check=True)
     record = next(record for record in watch.execs() if record.argv[-1] == "inside" and record.comm == "true")

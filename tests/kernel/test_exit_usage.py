@@ -165,6 +165,7 @@ def test_many_that_live_for_less_than_a_clock_tick_add_up_to_what_wait4_says(wat
     assert sum(watch.of(pid).cpu_s or 0 for pid, _ in spawned) == pytest.approx(all_s, rel=0.1)
 
 
+@pytest.mark.everywhere
 def test_what_freeing_the_memory_of_a_fork_takes_is_its_own(watch: Watch) -> None:
     memory = bytearray(os.urandom(1 << 20) * 64)
     forks = []
@@ -178,6 +179,7 @@ def test_what_freeing_the_memory_of_a_fork_takes_is_its_own(watch: Watch) -> Non
     assert sum(watch.of(pid).cpu_s or 0 for pid, _ in forks) == pytest.approx(all_s, rel=0.15)
 
 
+@pytest.mark.everywhere
 def test_threads_are_counted(watch: Watch, programs: Path, tmp_path: Path) -> None:
     # One that ends in the same moment as the last one may be missing.
     pids = [ended_child(programs / "work", "4", "0", tmp_path / "file")[0] for _ in range(6)]
@@ -309,6 +311,7 @@ def small_cgroup() -> Iterator[Path]:
             time.sleep(0.1)
 
 
+@pytest.mark.everywhere
 def test_a_process_that_ran_out_of_memory_says_so(watch: Watch, programs: Path, small_cgroup: Path) -> None:
     pid = os.fork()
     if pid == 0:

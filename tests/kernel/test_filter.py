@@ -76,7 +76,6 @@ def test_within_a_kind_any_value_does() -> None:
     assert [(row["uid"], row["execs"]) for row in rows] == [(WANTED_UID, 1), (OTHER_UID, 2)]
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 def test_across_kinds_all_must_match() -> None:
     with cgroup(f"{RUN}-a") as inside, Stream(
@@ -519,8 +518,8 @@ def test_a_recording_holds_only_what_was_asked_for(tmp_path: Path) -> None:
     }  # as they changed
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 @pytest.mark.parametrize("v1", [False, True], ids=["v2", "v1"])
 def test_a_cgroup_that_is_made_again_is_followed_and_one_that_is_gone_is_told(v1: bool) -> None:
     if v1 not in {hierarchy.v1 for hierarchy in hierarchies()}:

@@ -19,8 +19,8 @@ from tests.kernel.support import needs_root
 pytestmark = needs_root
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.newest
 @pytest.mark.parametrize("buffer", ["ring", "perf"])
 def test_a_buffer_is_as_full_as_what_came_before_it_was_read(buffer: Buffer) -> None:
     source = KernelSource(Options(probes=("execs",), filter=Filter(pids=(os.getpid(),)), buffer=buffer))

@@ -142,6 +142,7 @@ def test_a_cgroup_has_what_the_processes_in_it_did_and_keeps_its_path_when_it_is
 
 
 @pytest.mark.guest
+@pytest.mark.everywhere
 def test_programs_that_start_count_for_their_cgroup_and_their_name() -> None:
     with watching() as watched, cgroup(f"{RUN}-starts") as folder:
         loop = f"echo $$ > {folder}/cgroup.procs; for i in 1 2 3 4 5; do /bin/true; done"
@@ -253,6 +254,7 @@ def test_ebpftop_does_not_count_itself() -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_groups_that_the_map_has_no_room_for_are_counted_together(
     does: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

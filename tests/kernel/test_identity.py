@@ -157,8 +157,8 @@ def calls_of(lines: Sequence[Line], pid: int) -> dict[str, int]:
     return {row["name"]: row["count"] for row in readings[-1]["processes"] if row["pid"] == pid} if readings else {}
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_a_thread_that_takes_its_dead_leaders_place_calls_under_its_process_id(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "headless", HEADLESS, "-pthread")
     with Stream("--comm", "headless", "--trace", "getppid", probes="syscalls,execs") as stream:
@@ -177,7 +177,7 @@ def test_a_thread_that_takes_its_dead_leaders_place_calls_under_its_process_id(t
         assert set(tids) <= {pid, old_tid}
 
 
-@pytest.mark.extremes
+@pytest.mark.oldest
 @pytest.mark.parametrize("calls", [pytest.param(10, marks=pytest.mark.guest), 1000])
 def test_a_process_goes_by_the_name_of_its_first_thread_and_a_thread_by_its_own(tmp_path: Path, calls: int) -> None:
     with (

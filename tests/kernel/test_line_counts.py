@@ -81,7 +81,6 @@ def counting(tmp_path: Path, server: LoadServer) -> Iterator[Counting]:
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
 def test_lines_on_both_sides_of_a_branch(counting: Counting) -> None:
     loading = counting.load("""\
 int hello(struct bpf_raw_tracepoint_args *ctx) {
@@ -183,7 +182,7 @@ int other(struct bpf_raw_tracepoint_args *ctx) {
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
+@pytest.mark.newest
 def test_registers_that_are_in_use_are_saved(counting: Counting) -> None:
     loading = counting.load("""\
 int hello(struct bpf_raw_tracepoint_args *ctx) {

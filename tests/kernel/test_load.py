@@ -103,6 +103,7 @@ class Loads(Stream):
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_the_lesson_counts_every_program_that_a_user_starts() -> None:
     with Loads(LESSONS / "2-counter.c") as stream:
         run_as_user(20)

@@ -77,7 +77,6 @@ def lines_of(code: tuple[CodeLine, ...], text: str) -> set[int | None]:
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
 def test_instructions_have_names_and_the_lines_of_the_file(hello: Loaded) -> None:
     code = hello.code().xlated
     assert code[0].function == "hello"
@@ -112,7 +111,7 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
+@pytest.mark.newest
 def test_machine_code_is_shown_with_the_same_lines(hello: Loaded) -> None:
     shows = hello.code()
     if not shows.native:

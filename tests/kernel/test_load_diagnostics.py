@@ -26,7 +26,7 @@ def server() -> Iterator[LoadServer]:
 
 
 # What all verifiers say is tested on their recorded logs; these show that a real one is read.
-_IN_GUESTS = (pytest.mark.guest, pytest.mark.extremes)
+_IN_GUESTS = (pytest.mark.guest,)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def count_of(file: File, name: str, key: int) -> int:
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
+@pytest.mark.newest
 def test_a_program_counts_in_its_maps(file: File) -> None:
     loading = file.load(COUNTS)
     assert (loading.ok, loading.error, loading.generation) == (True, "", 1)
@@ -112,7 +112,7 @@ def test_each_instruction_has_its_line(file: File) -> None:
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
+@pytest.mark.everywhere
 def test_the_verifier_names_lines_on_every_kernel(file: File) -> None:
     loading = file.load(COUNTS.replace("counts.increment(pid);", "u64 *v = counts.lookup(&pid); *v += 1;"))
     assert (loading.ok, loading.stage) == (False, "verifier")
@@ -183,7 +183,6 @@ def test_a_program_that_the_verifier_refuses_is_not_tried_elsewhere(file: File) 
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
 def test_events_of_both_buffers(file: File) -> None:
     assert file.load(EVENTS).ok
     file.file.events()
@@ -329,7 +328,7 @@ int sample(struct bpf_perf_event_data *ctx) {
 
 
 @pytest.mark.guest
-@pytest.mark.extremes
+@pytest.mark.newest
 def test_a_program_runs_at_a_function_of_a_program(file: File) -> None:
     libc = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line)
     text = f"""\

@@ -32,7 +32,7 @@ _IN_GUESTS = {"kprobe", "kretprobe", "fentry", "fexit"}
 def _at(*rungs: str | tuple[str, ...]) -> list[ParameterSet]:
     """Return the kinds of places, each as a parameter that has its marks."""
     kinds = [(rung,) if isinstance(rung, str) else rung for rung in rungs]
-    marks = [(pytest.mark.guest, pytest.mark.extremes) if _IN_GUESTS & {*one} else () for one in kinds]
+    marks = [(pytest.mark.guest,) if _IN_GUESTS & {*one} else () for one in kinds]
     return [pytest.param(rung, marks=mark) for rung, mark in zip(rungs, marks, strict=True)]
 
 

@@ -79,6 +79,7 @@ class Slow(Loads):
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_what_runs_is_read_while_another_is_verified_and_a_signal_ends_that(tmp_path: Path) -> None:
     with Slow(tmp_path / "counter.c") as stream:
         stream.save_endless()

@@ -13,7 +13,7 @@ import pytest
 from ebpftop.kernel.load.server import LoadServer
 from tests.kernel.loading_support import File, needs_root, needs_tracefs
 
-pytestmark = [needs_root, needs_tracefs, pytest.mark.guest, pytest.mark.extremes]
+pytestmark = [needs_root, needs_tracefs, pytest.mark.guest]
 
 GETPPID = {"x86_64": 110, "aarch64": 173}[os.uname().machine]
 # It writes to each of its buffers at each getppid(2) of one thread; a page is full after 56 of them.
@@ -66,6 +66,7 @@ def call(file: File) -> None:
     file.file.write("who", struct.pack("=I", 0), struct.pack("=I", 0))
 
 
+@pytest.mark.newest
 def test_delivered_and_lost_are_what_was_written_also_over_reloads(file: File) -> None:
     text = WRITES.replace("NUMBER", str(GETPPID))
     delivered: Counter[str] = Counter()

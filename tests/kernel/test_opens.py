@@ -208,7 +208,6 @@ def test_every_open_is_what_strace_says(tmp_path: Path, opener: Path, options: t
     assert not of("lost", lines), "the kernel could not read the path that lies nowhere either"
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 def test_opens_of_other_abis_are_reported(opener: Path) -> None:
     with Stream("--comm", "opener", probes="opens") as stream:
@@ -234,6 +233,7 @@ def test_a_path_that_is_not_resident_at_entry_is_read_at_the_return(tmp_path: Pa
 
 
 @pytest.mark.guest
+@pytest.mark.everywhere
 def test_failing_opens_are_counted_exactly(tmp_path: Path) -> None:
     there, missing = tmp_path / "there", str(tmp_path / "missing")
     there.touch()

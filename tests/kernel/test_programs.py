@@ -132,6 +132,7 @@ def test_statistics_are_on_only_while_somebody_watches() -> None:
     assert descriptors(stats) == 0
 
 
+@pytest.mark.everywhere
 def test_every_program_is_what_bpftool_says() -> None:
     with loaded(), watching() as watched:
         truth: dict[int, dict[str, Any]] = {one["id"]: one for one in by_bpftool("prog", "show")}
@@ -334,6 +335,7 @@ def recursive_deleting() -> Iterator[Recursive]:
             os.close(keys)
 
 
+@pytest.mark.everywhere
 def test_names_of_numbers_are_the_kernels() -> None:
     types = btf.Btf(btf.of_running_kernel())
     for prefix, enum, names in (
@@ -362,7 +364,6 @@ def test_programs_of_ebpftop_are_marked_and_have_their_whole_names() -> None:
     assert used == [probe.VIA, probe.STATISTICS, probe.LINKS, probe.OWNERS]
 
 
-@pytest.mark.extremes
 def test_when_it_cannot_be_read_any_more_it_fails_and_can_be_turned_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(_than: int) -> list[Counts]:
         raise BrokenPipeError(32, "the process that keeps root's rights has ended")
@@ -389,7 +390,6 @@ def test_in_a_container_it_says_whose_owners_are_not_seen(monkeypatch: pytest.Mo
     assert state.blind == (probe.OTHER_NAMESPACES,)
 
 
-@pytest.mark.extremes
 def test_without_the_right_it_fails_alone_and_says_what_helps() -> None:
     command = ["setpriv", "--bounding-set", "-sys_admin", sys.executable, "-m", "ebpftop", "stream"]
     done = subprocess.run(

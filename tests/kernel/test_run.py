@@ -53,8 +53,8 @@ def programs(rows: list[dict[str, Any]]) -> list[tuple[str, int, list[Any]]]:
     return [(row["program"], row["count"], programs(row["children"])) for row in rows]
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_every_program_of_a_tree_is_counted_from_the_first_instruction_to_the_end(tmp_path: Path) -> None:
     script = "i=0; while [ $i -lt 50 ]; do /bin/true; i=$((i+1)); done; (/bin/false); /nowhere/x; exit 7"
     status, s = whole_summary_of(tmp_path, "/bin/sh", "-c", script)

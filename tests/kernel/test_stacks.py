@@ -96,6 +96,7 @@ def _call(lines: list[Line], name: str, path: str = "") -> Line:
     return found
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("buffer", ["ring", "perf"])
 def test_a_call_says_which_functions_led_to_it(program: Path, buffer: str) -> None:
     if buffer == "ring" and tuple(map(int, os.uname().release.split(".")[:2])) < (5, 8):
@@ -134,7 +135,6 @@ def test_code_that_a_program_made_has_the_names_of_its_perf_map(program: Path) -
     assert stack[0].endswith(f"(perf-{process.pid}.map)")
 
 
-@pytest.mark.extremes
 def test_without_the_option_there_is_no_stack(program: Path) -> None:
     with Stream(*_TRACE[1:], probes="syscalls") as stream:
         subprocess.run([program], check=True)

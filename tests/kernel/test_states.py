@@ -140,6 +140,7 @@ def test_threads_sum_to_the_process() -> None:
         assert passed_ns[1] - passed_ns[0] == pytest.approx(4 * (readings[-1].boot_ns - readings[-2].boot_ns), rel=0.01)
 
 
+@pytest.mark.everywhere
 def test_who_sleeps_is_blocked_while_it_sleeps_also_if_it_did_before() -> None:
     with (
         subprocess.Popen(["sleep", "1000"]) as early,
@@ -176,6 +177,7 @@ def test_who_sleeps_is_blocked_while_it_sleeps_also_if_it_did_before() -> None:
             late.kill()
 
 
+@pytest.mark.everywhere
 def test_of_two_that_play_ping_pong_each_is_woken_by_the_other() -> None:
     with working(PING) as ping, watching() as watched:
         pong = int(ping.said)
@@ -359,6 +361,7 @@ def test_records_pass_through_a_stream_as_they_are() -> None:
     assert read_line(line) == states
 
 
+@pytest.mark.everywhere
 def test_the_verifier_is_soon_done_with_each_program() -> None:
     with watching() as watched:
         (module,) = [each.module for each in watched.source._probes.values() if each.module]

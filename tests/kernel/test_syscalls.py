@@ -152,6 +152,7 @@ def test_every_call_is_counted_once_under_its_own_number(tmp_path: Path, options
 
 
 @pytest.mark.guest
+@pytest.mark.everywhere
 def test_every_call_is_counted_at_the_function_too_if_this_kernel_allows_it(tmp_path: Path) -> None:
     """Except those that the kernel does not have: it answers them without that function."""
     program = compile_c(tmp_path, "golden", workloads.GOLDEN)
@@ -202,7 +203,6 @@ DENIED = {
 }
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 def test_calls_that_seccomp_denies_are_calls(tmp_path: Path) -> None:
     lines = watched(compile_c(tmp_path, "denied", workloads.DENIED, "-pthread"), "100")
@@ -287,7 +287,6 @@ def test_calls_that_seccomp_denies_pass_filter_and_table(tmp_path: Path, options
         ] * 20
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 def test_what_is_not_counted_because_a_program_was_preempted_is_told_as_lost(tmp_path: Path) -> None:
     lines = watched(compile_c(tmp_path, "crowd", workloads.CROWD), "4", "20000")
@@ -366,7 +365,6 @@ def test_a_sleep_of_known_length_lands_in_its_bucket(tmp_path: Path) -> None:
     assert len(row["histogram_ns"]) - 1 == row["max_ns"].bit_length() - 1
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 def test_the_latencies_of_calls_that_failed_are_counted_apart_too(tmp_path: Path) -> None:
     rows = by_name(watched_whole(compile_c(tmp_path, "refused", workloads.REFUSED), ()))
@@ -615,8 +613,8 @@ def user_sums(reading: Syscalls) -> dict[int, int]:
     return {user.uid: user.count for user in reading.users}
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_a_thousand_processes_between_two_readings_are_in_the_sums_and_not_in_the_map(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "short", workloads.SHORT_PROCESSES, "-static")
     with Live("short") as live:

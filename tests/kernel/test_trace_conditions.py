@@ -106,8 +106,8 @@ def test_all_conditions_of_an_item_must_hold_and_one_item_suffices(
     assert reported(program, trace) == expected
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.everywhere
 def test_a_condition_on_the_path_of_an_execve_holds_for_one_that_succeeds() -> None:
     with Stream("--pid", str(os.getpid()), "--trace", "execve:*/true", probes="syscalls") as stream:
         subprocess.run(["/bin/true"], check=True, close_fds=True)
@@ -116,7 +116,6 @@ def test_a_condition_on_the_path_of_an_execve_holds_for_one_that_succeeds() -> N
     assert [call["args"][0] for call in calls] == ['"/bin/true"']
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("trace", ["all:pid={}", "%file:pid={}:failed"])
 def test_a_process_is_traced_with_what_it_forks_and_nobody_else(program: Path, trace: str) -> None:

@@ -109,7 +109,6 @@ def print_hostile(printer: Printer) -> Iterator[tuple[Printed, bytes]]:
     yield printer.print(long, cpu=next(cpus), as_format=True), long
 
 
-@pytest.mark.extremes
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_printed_is_one_record_of_who_printed_it(way: str) -> None:
     with printers() as (printer,), alone_at_the_global_pipe() if way == "trace_pipe" else nullcontext():
@@ -125,8 +124,8 @@ def test_what_is_printed_is_one_record_of_who_printed_it(way: str) -> None:
     assert not [line for line in of("trace", lines) if line["pid"] != printer.pid and RUN in str(line)]
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.newest
 def test_a_line_says_which_program_printed_it_and_another_ebpftop_greets_only_itself() -> None:
     with printers() as (printer,), Stream(probes="trace") as one, Stream(probes="trace") as other:
         for text in (b"slow io", b"Hello World!"):
@@ -150,7 +149,6 @@ def test_a_line_says_which_program_printed_it_and_another_ebpftop_greets_only_it
     assert greeters[0] != greeters[1]
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize("filtered", [False, True])
 def test_only_the_lines_of_other_programs_are_looked_for_on_the_stack(
@@ -202,8 +200,8 @@ SOME, FEW, MANY = 2_000, 10_000, 120_000
 """Lines of many pages, lines that fit into the buffer of one CPU, and lines that do not."""
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_a_flood_beyond_the_buffer_is_delivered_or_told_as_lost_to_the_line() -> None:
     cpu = min(os.sched_getaffinity(0))
     with printers() as (printer,), opened() as source:

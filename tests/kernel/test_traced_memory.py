@@ -161,8 +161,8 @@ def _of_strace(file: Path) -> list[str]:
     return lines
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_the_memory_behind_arguments_reads_as_strace_shows_it(tmp_path: Path) -> None:
     script, log = tmp_path / "calls.py", tmp_path / "strace"
     script.write_text(_PROGRAM)

@@ -78,6 +78,7 @@ def place() -> Iterator[Path]:
 
 
 @pytest.mark.guest
+@pytest.mark.everywhere
 def test_operations_are_counted_by_name_under_the_filter_and_through_a_toggle(place: Path) -> None:
     program = compile_c(place, "uring", URING_C)
 

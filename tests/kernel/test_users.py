@@ -100,7 +100,6 @@ def test_more_tasks_inside_an_execve_than_the_small_map_holds() -> None:
         assert at_some_moment(lambda: maps.lookup(module.table("in_more_attempts"), bytes(4), 8) == bytes(8))
 
 
-@pytest.mark.extremes
 @pytest.mark.guest
 @pytest.mark.parametrize(
     ("ranges", "inside"),

@@ -179,6 +179,7 @@ def awaited(call: Line) -> list[str]:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_each_says_what_it_waits_for(tmp_path: Path) -> None:
     # They hang first, so that all are asked about at once: a second time comes after 200 times what the first one took,
     # which under emulation is minutes.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -25,15 +27,13 @@ from .results import Checked, CheckReport, Result, load
 
 # Beside each other on two cores; more only wait for each other.
 AT_ONCE = 2
-# Other tests go first: script/test.
-GUEST_TIMEOUT_S = 2400.0
-# All guests together: CI ends what takes longer, and then nobody hears what was slow.
-ALL_TIMEOUT_S = 3900.0
+# How long one guest may take, and all together. Where the kernels share the tests, others go first (script/test), and
+# CI ends what takes longer: then nobody hears what was slow.
+SHARED_LIMITS_S = (1500.0, 2700.0)
+WHOLE_LIMITS_S = (4000.0, 14000.0)
 # A kernel is fetched once for its two guests.
 _FETCHING = threading.Lock()
-# Only the files that have any are named: importing the others takes seconds there.
 GUEST_TESTS = (
-    *(str(file) for file in sorted(guest.CHECKOUT.glob("tests/kernel/test_*.py")) if "mark.guest" in file.read_text()),
     # The matrix sends events through both buffers on every kernel.
     *("-k", "not perf"),
     # Plugins that they do not use, and that import half of Textual.
@@ -42,17 +42,28 @@ GUEST_TESTS = (
 MATRIX = f"PYTHONPATH=tests:$PYTHONPATH {shlex.quote(sys.executable)} -m vm.matrix"
 # Marked: what depends on the kernel more than on us. What is heavy takes minutes under emulation.
 MARKED = "guest and not heavy"
-# What takes long there, and was so far the same in between as on the oldest and the newest kernel.
-BETWEEN = f"{MARKED} and not extremes"
+# Who runs what where the kernels share the tests (--shared); else each runs all of them.
+OLDEST, *BETWEEN, NEWEST = KERNELS
+SHARES = {
+    OLDEST: f"{MARKED} and not newest",
+    **dict.fromkeys(BETWEEN, f"{MARKED} and everywhere"),
+    NEWEST: f"{MARKED} and not oldest",
+}
+# There, those that are also tried with their headers alone: on the newest kernel these are of no use to released BCC.
+HEADERS_ALONE = (OLDEST, BETWEEN[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What the matrix found on one kernel (None: it wrote nothing), and how its guest ended."""
+    """What the matrix found on one kernel (None: it wrote nothing), and how its guest ended.
+
+    `headers_alone`: it was to try headers without BTF too.
+    """
 
     tree: KernelTree
     matrix: Result | None
     finished: guest.Finished
+    headers_alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=(*KERNELS, arm64.KERNEL.name),
         help="only this kernel; may be repeated",
     )
+    parser.addoption("--shared", action="store_true", help="let the kernels share the tests, as CI does")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -102,25 +114,26 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="session")
 def futures(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Iterator[Futures]:
-    """Every kernel asked for, in two guests: the matrix and the tests. The matrices together write docs/kernels.md."""
+    """Every kernel asked for, in two guests: the matrix and the tests. All matrices, whole, write docs/kernels.md."""
+    shared: bool = request.config.getoption("--shared")
     matrices: dict[str, Future[Ran]] = {}
     tests: dict[str, Future[InnerTests]] = {}
+    _compile_tests()
     for name in _asked_for(request.config):
         _folder(name, guest.PROGRAMS).chmod(0o700)
         _folder(name, guest.OUTSIDE)
     # Two guests: whatever one does cannot disturb the other, and a single kernel keeps both processors busy. Of several
     # kernels all matrices come first: the tests find their programs kept, and the shorter guests end together.
     for name in _asked_for(request.config):
-        matrices[name] = pool.submit(_run_matrix, name)
-    between = [*KERNELS][1:-1] if len(matrices) > 1 else []
+        matrices[name] = pool.submit(_run_matrix, name, shared=shared)
     # The longest first: none of them is left to run alone at the end.
-    for name in sorted(filter(KERNELS.__contains__, matrices), key=between.__contains__):
-        tests[name] = pool.submit(_run_tests, name, BETWEEN if name in between else MARKED)
+    for name in sorted(filter(KERNELS.__contains__, matrices), key=BETWEEN.__contains__):
+        tests[name] = pool.submit(_run_tests, name, shared=shared)
     yield matrices, tests
     results = {name: future.result().matrix for name, future in matrices.items()}
     checks = {name: future.result().check for name, future in tests.items()}
     told = [(result, check) for name in KERNELS if (result := results.get(name)) and (check := checks.get(name))]
-    if len(told) == len(KERNELS):
+    if len(told) == len(KERNELS) and not shared:
         report.write(guest.CHECKOUT / "docs/kernels.md", [r for r, _ in told], [_said(check) for _, check in told])
     if (result := results.get(arm64.KERNEL.name)) and result.check:
         report.write(guest.CHECKOUT / "docs/kernels-arm64.md", [result], [_said(result.check)])
@@ -155,9 +168,10 @@ def check(kernel: str, futures: Futures) -> Checked | None:
 _BEGAN_S = time.monotonic()
 
 
-def _left_s() -> float:
+def _left_s(*, shared: bool) -> float:
     """Return how long a guest that starts now may take."""
-    return max(1.0, min(GUEST_TIMEOUT_S, _BEGAN_S + ALL_TIMEOUT_S - time.monotonic()))
+    one_s, all_s = SHARED_LIMITS_S if shared else WHOLE_LIMITS_S
+    return max(1.0, min(one_s, _BEGAN_S + all_s - time.monotonic()))
 
 
 def _fetched(name: str) -> KernelTree:
@@ -173,23 +187,52 @@ def _folder(name: str, what: str) -> Path:
     return folder
 
 
-def _run_matrix(name: str) -> Ran:
+def _files(marked: str) -> list[str]:
+    """Return the files that have tests *marked* so: importing the others takes seconds there."""
+    mark = "mark.everywhere" if "everywhere" in marked else "mark.guest"
+    return [str(file) for file in sorted(guest.CHECKOUT.glob("tests/kernel/test_*.py")) if mark in file.read_text()]
+
+
+def _compile_tests() -> None:
+    """Have Python and pytest keep the tests' byte code in the checkout: each guest would need two minutes for it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    pytest_collects = ("pytest", "--collect-only", "-q", *GUEST_TESTS, *_files(MARKED))
+    for module in (("compileall", "-q", "tests/kernel", "tests/vm"), pytest_collects):
+        # Whatever is wrong with a test, the guests report it.
+        command = (sys.executable, "-m", *module)
+        subprocess.run(command, cwd=guest.CHECKOUT, env=environment, capture_output=True, check=False)
+
+
+def _run_matrix(name: str, *, shared: bool) -> Ran:
+    headers_alone = not shared or name in HEADERS_ALONE
     tree, out = _fetched(name), _folder(name, "matrix")
     result = out / "matrix.json"
     if name == arm64.KERNEL.name:
-        finished = arm64.run_matrix(tree, result, timeout_s=_left_s())
+        finished = arm64.run_matrix(tree, result, timeout_s=_left_s(shared=shared))
     else:
-        command = f"{MATRIX} {shlex.quote(str(result))} --no-check"
-        finished = guest.run(tree, command, out, timeout_s=_left_s())
+        command = f"{MATRIX} {shlex.quote(str(result))} --no-check{'' if headers_alone else ' --no-headers-alone'}"
+        finished = guest.run(tree, command, out, timeout_s=_left_s(shared=shared))
     (out / "console").write_text(finished.console)
     matrix = load(result) if result.exists() and result.stat().st_size else None
-    return Ran(tree, matrix, finished)
+    return Ran(tree, matrix, finished, headers_alone)
 
 
-def _run_tests(name: str, marked: str) -> InnerTests:
+def _run_tests(name: str, *, shared: bool) -> InnerTests:
+    marked = SHARES[name] if shared else MARKED
     tree, out = _fetched(name), _folder(name, "tests")
     log = out / "tests.log"
-    tests = (sys.executable, "-m", "pytest", "--timeout=300", "-v", "--durations=20", "-m", marked, *GUEST_TESTS)
+    tests = (
+        sys.executable,
+        "-m",
+        "pytest",
+        "--timeout=300",
+        "-v",
+        "--durations=20",
+        "-m",
+        marked,
+        *GUEST_TESTS,
+        *_files(marked),
+    )
     # `check` is run here because the matrix takes longer than the tests.
     check = out / "check.json"
     checking = (
@@ -197,7 +240,7 @@ def _run_tests(name: str, marked: str) -> InnerTests:
     )
     variables = f"{ASKED_FOR}=1 {CHECKED}={shlex.quote(str(check))}"
     command = f"{checking}; {variables} {shlex.join(tests)} >{shlex.quote(str(log))} 2>&1"
-    finished = guest.run(tree, command, out, timeout_s=_left_s())
+    finished = guest.run(tree, command, out, timeout_s=_left_s(shared=shared))
     return InnerTests(
         finished,
         log.read_text() if log.exists() else finished.console,

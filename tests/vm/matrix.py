@@ -1,6 +1,6 @@
 """Inside a guest: try every option of every ladder, with both buffers, with and without headers and BTF.
 
-PYTHONPATH=tests python -m vm.matrix RESULT.json [--no-check]
+PYTHONPATH=tests python -m vm.matrix RESULT.json [--no-check] [--no-headers-alone]
 PYTHONPATH=tests python -m vm.matrix --check CHECKED.json    only what is compared with it
 """
 
@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,8 +37,8 @@ _ROUNDS: Sequence[tuple[str, Condition]] = (
 )
 
 
-def trials(chosen: dict[str, str]) -> Iterator[Trial]:
-    """Try everything; *chosen* is filled with the attach option that each ladder takes by itself."""
+def trials(chosen: dict[str, str], conditions: Collection[Condition]) -> Iterator[Trial]:
+    """Try everything under *conditions*; *chosen* is filled with the attach option that each ladder takes by itself."""
     left_alone = _observe(BARE, "ring")
     chosen.update(left_alone.in_use())
     yield from _judge(left_alone, dict.fromkeys(LADDERS), "ring", BARE)
@@ -60,7 +60,7 @@ def trials(chosen: dict[str, str]) -> Iterator[Trial]:
     for (buffer, condition), wanted in zip(_ROUNDS, itertools.zip_longest(*options.values()), strict=False):
         via = {ladder: option for ladder, option in zip(options, wanted, strict=True) if option}
         tried = {ladder: via.get(ladder) for ladder in LADDERS if _probe(ladder) in map(_probe, via)}
-        seen = _observe(condition, buffer, via) if condition in possible() else None
+        seen = _observe(condition, buffer, via) if condition in conditions else None
         if seen is not None:
             yield from _judge(seen, tried, buffer, condition)
         if seen is None or not seen.probes:  # it ended before it had any; the attach options still have to be tried
@@ -117,7 +117,10 @@ def main(arguments: list[str]) -> int:
     begin = time.monotonic()
     chosen: dict[str, str] = {}
     tried: list[Trial] = []
-    for trial in trials(chosen):
+    conditions = set(possible())
+    if "--no-headers-alone" in arguments:
+        conditions.discard(HEADERS_ONLY)
+    for trial in trials(chosen, conditions):
         tried.append(trial)
         print(f"{time.monotonic() - begin:6.1f} s  {shlex.join(_words(trial))}", flush=True)  # noqa: T201 (the log)
     checked = None if "--no-check" in arguments else check()
