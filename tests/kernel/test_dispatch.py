@@ -235,9 +235,11 @@ def come_and_go(failing: Path, change: str, **options: object) -> None:
 @pytest.mark.parametrize(
     ("change", "attach"),
     [
-        pytest.param("execs", RAW, id="execs-raw", marks=pytest.mark.guest),
+        pytest.param("execs", RAW, id="execs-raw", marks=(pytest.mark.guest, pytest.mark.newest)),
         *(pytest.param(change, RAW, id=f"{change}-raw") for change in ("users", "syscalls", "trace")),
-        pytest.param("syscalls", BY_TRACEPOINT, id="syscalls-tracepoint", marks=pytest.mark.guest),
+        pytest.param(
+            "syscalls", BY_TRACEPOINT, id="syscalls-tracepoint", marks=(pytest.mark.guest, pytest.mark.oldest)
+        ),
         *(pytest.param(change, BY_TRACEPOINT, id=f"{change}-tracepoint") for change in ("execs", "users", "trace")),
     ],
 )

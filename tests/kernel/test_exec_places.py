@@ -227,7 +227,6 @@ def test_of_a_path_that_is_too_deep_the_topmost_names_are_missing(watch: Watch, 
         assert record.stdio == stdio_of(record.pid)
 
 
-@pytest.mark.everywhere
 def test_mounts_are_crossed(watch: Watch, tmp_path: Path) -> None:
     """A file system in a file system, a directory and a file that are mounted in another place."""
     for name in ("outer", "bound"):

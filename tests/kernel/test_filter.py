@@ -89,6 +89,7 @@ def test_across_kinds_all_must_match() -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_what_is_excluded_is_left_out_whatever_else_matches() -> None:
     top = f"/{RUN}-x"
     excluded = (

@@ -118,6 +118,7 @@ def seen(row: CgroupRow | CommRow | UidRow) -> set[str]:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 @pytest.mark.parametrize("v1", KINDS)
 def test_a_cgroup_has_what_the_processes_in_it_did_and_keeps_its_path_when_it_is_gone(does: Path, v1: bool) -> None:
     with watching() as watched:
@@ -160,6 +161,7 @@ def _comms(watched: Watched) -> tuple[CommRow, ...]:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_each_user_has_what_was_done_as_that_user(does: Path) -> None:
     uid = 3_000_000 + os.getpid()
     with watching() as watched:
@@ -184,6 +186,7 @@ def test_strace_counts_the_same_calls_and_errors_of_a_program(does: Path, tmp_pa
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_a_filter_in_the_kernel_counts_only_what_it_matches(does: Path) -> None:
     with (
         cgroup(f"{RUN}-in") as inside,
@@ -308,6 +311,7 @@ def test_totals_go_on_when_the_probe_was_off(does: Path) -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="calls as on i386")
 def test_calls_of_another_abi_are_counted_and_told_apart(tmp_path: Path) -> None:
     source = 'int main(void) { int ret; asm volatile("int $0x80" : "=a"(ret) : "a"(20)); return 0; }'

@@ -139,7 +139,7 @@ def deepest(lesson: Lesson) -> int:
 
 
 # How many tail calls there may be is decided by the kernel; all else that a solution does is tried elsewhere.
-_IN_GUESTS = {"chain": (pytest.mark.guest,)}
+_IN_GUESTS = {"chain": (pytest.mark.guest, pytest.mark.oldest)}
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def counting(tmp_path: Path, server: LoadServer) -> Iterator[Counting]:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_lines_on_both_sides_of_a_branch(counting: Counting) -> None:
     loading = counting.load("""\
 int hello(struct bpf_raw_tracepoint_args *ctx) {

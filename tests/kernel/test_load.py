@@ -125,6 +125,7 @@ def test_the_lesson_counts_every_program_that_a_user_starts() -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 @pytest.mark.parametrize(
     "buffer",
     [

@@ -77,6 +77,7 @@ def lines_of(code: tuple[CodeLine, ...], text: str) -> set[int | None]:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_instructions_have_names_and_the_lines_of_the_file(hello: Loaded) -> None:
     code = hello.code().xlated
     assert code[0].function == "hello"

@@ -183,6 +183,7 @@ def test_a_program_that_the_verifier_refuses_is_not_tried_elsewhere(file: File) 
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_events_of_both_buffers(file: File) -> None:
     assert file.load(EVENTS).ok
     file.file.events()

@@ -25,15 +25,21 @@ pytestmark = [needs_root, needs_tracefs]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# CI's own kernel may lack these, so they run in guests; the others are the same there.
-_IN_GUESTS = {"kprobe", "kretprobe", "fentry", "fexit"}
+# CI's own kernel may lack these, so they run in guests; the others are the same there. What old kernels lack is kprobes
+# of several functions at once; new ones change how programs are attached by BTF.
+_OLDEST = {"kprobe", "kretprobe"}
+_NEWEST = {"fentry", "fexit"}
 
 
 def _at(*rungs: str | tuple[str, ...]) -> list[ParameterSet]:
     """Return the kinds of places, each as a parameter that has its marks."""
-    kinds = [(rung,) if isinstance(rung, str) else rung for rung in rungs]
-    marks = [(pytest.mark.guest,) if _IN_GUESTS & {*one} else () for one in kinds]
-    return [pytest.param(rung, marks=mark) for rung, mark in zip(rungs, marks, strict=True)]
+    return [pytest.param(rung, marks=_marks({rung} if isinstance(rung, str) else {*rung})) for rung in rungs]
+
+
+def _marks(kinds: set[str]) -> tuple[pytest.MarkDecorator, ...]:
+    if kinds & _OLDEST:
+        return pytest.mark.guest, pytest.mark.oldest
+    return (pytest.mark.guest, pytest.mark.newest) if kinds & _NEWEST else ()
 
 
 ENTRIES = _at("kprobe", "fentry", "tracepoint", "raw_tracepoint")

@@ -18,6 +18,7 @@ ENTRIES = 3000  # more than one batch
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 @pytest.mark.parametrize("in_bulk", [True, False])
 def test_a_map_is_read_whole(in_bulk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     table = Map(create_map("some", MapInfo(HASH, 8, 16, ENTRIES, 0)), ENTRIES)

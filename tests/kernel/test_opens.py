@@ -180,6 +180,7 @@ def as_strace(line: Line) -> tuple[str, str | None, str, str, int, str | None]:
     )
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("options", [pytest.param((), marks=pytest.mark.guest), ("--buffer", "perf")], ids=" ".join)
 def test_every_open_is_what_strace_says(tmp_path: Path, opener: Path, options: tuple[str, ...]) -> None:
     said = tmp_path / "said"
@@ -209,6 +210,7 @@ def test_every_open_is_what_strace_says(tmp_path: Path, opener: Path, options: t
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_opens_of_other_abis_are_reported(opener: Path) -> None:
     with Stream("--comm", "opener", probes="opens") as stream:
         subprocess.run([opener, "others"], check=True)

@@ -26,6 +26,7 @@ def own(source: own_source.OwnSource) -> OwnFile:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_programs_have_id_tag_code_and_what_the_verifier_said_of_them() -> None:
     with own_source.opened(own_source.OwnSource, probes=("users",)) as source:
         file = own(source)

@@ -114,6 +114,7 @@ def is_whole(one: Line) -> bool:
 
 # As a kernel chooses by itself: on fentry and fexit, where it has them, each of the four calls has programs of its own.
 @pytest.mark.guest
+@pytest.mark.newest
 def test_no_record_holds_what_two_processes_did_on_one_cpu(crowd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EBPFTOP_END_S", "90")  # all of it is read, however busy the machine is
     with Stream("--uid", str(WANTED_UID), probes="execs") as stream:

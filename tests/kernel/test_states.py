@@ -121,6 +121,7 @@ def test_two_that_want_one_cpu_run_and_wait_as_the_kernel_says() -> None:
             assert row.preempted - was.preempted > 5
 
 
+@pytest.mark.newest
 def test_threads_sum_to_the_process() -> None:
     with working(HASH) as work, watching() as watched:
         before, had = watched.row(work.pid), Scheduled.of(work.pid)
@@ -214,6 +215,7 @@ def test_threads_that_hand_something_over_wait_for_a_futex_and_wake_each_other()
         assert row.wakers[0].pid == work.pid
 
 
+@pytest.mark.newest
 def test_a_timer_is_no_process() -> None:
     with working(SLEEPS) as work, watching() as watched:
         work.go()
@@ -226,6 +228,7 @@ def test_a_timer_is_no_process() -> None:
         assert sum(by_interrupts) >= 36 if sees else not by_interrupts, row.wakers
 
 
+@pytest.mark.newest
 def test_who_is_stopped_is_in_no_call() -> None:
     with subprocess.Popen(["sleep", "1000"]) as child, watching() as watched:
         try:
@@ -268,6 +271,7 @@ def test_who_has_ended_is_told_once() -> None:
         assert child.pid not in [row.pid for row in watched.read().rows]
 
 
+@pytest.mark.newest
 def test_the_filter_decides_who_is_listed() -> None:
     with (
         subprocess.Popen(["sleep", "1000"]) as early,
@@ -293,6 +297,7 @@ def test_the_filter_decides_who_is_listed() -> None:
             early.kill()
 
 
+@pytest.mark.oldest
 def test_each_cpu_runs_or_is_idle() -> None:
     with watching() as watched:
         time.sleep(0.5)
@@ -329,6 +334,7 @@ def test_no_time_is_missing_where_switches_were_not_seen() -> None:
                 assert row.running_ns > 100e6
 
 
+@pytest.mark.oldest
 def test_threads_that_have_no_place_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "THREADS_MAX", 4)
     with watching() as watched:
@@ -339,6 +345,7 @@ def test_threads_that_have_no_place_are_lost(monkeypatch: pytest.MonkeyPatch) ->
         assert [(record.probe, record.where) for record in lost][:1] == [("states", "map")]
 
 
+@pytest.mark.oldest
 def test_totals_begin_anew_when_it_is_attached_again() -> None:
     with working(SLEEPS) as work, watching() as watched:
         assert watched.row(work.pid).blocked_ns > 0
@@ -351,6 +358,7 @@ def test_totals_begin_anew_when_it_is_attached_again() -> None:
         assert watched.row(work.pid).blocked_ns <= watched.read().duration_s * 1e9
 
 
+@pytest.mark.newest
 def test_records_pass_through_a_stream_as_they_are() -> None:
     with working(SLEEPS) as work, watching() as watched:
         work.go()

@@ -49,6 +49,7 @@ def pairs(reading: Syscalls, name: str) -> list[ProcessCalls]:
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_each_process_has_the_time_of_its_own_calls_and_the_sums_are_those_of_the_calls(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "timed", TIMED, "-static")
     with Live("timed") as live:
@@ -82,6 +83,7 @@ def test_each_process_has_the_time_of_its_own_calls_and_the_sums_are_those_of_th
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_a_call_that_changes_the_user_is_all_of_the_user_that_made_it(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "timed", TIMED, "-static")
     with Live("timed") as live:

@@ -204,6 +204,7 @@ DENIED = {
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_calls_that_seccomp_denies_are_calls(tmp_path: Path) -> None:
     lines = watched(compile_c(tmp_path, "denied", workloads.DENIED, "-pthread"), "100")
     seen = rows(lines)
@@ -288,6 +289,7 @@ def test_calls_that_seccomp_denies_pass_filter_and_table(tmp_path: Path, options
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_what_is_not_counted_because_a_program_was_preempted_is_told_as_lost(tmp_path: Path) -> None:
     lines = watched(compile_c(tmp_path, "crowd", workloads.CROWD), "4", "20000")
     counted = by_name(lines)["getppid"]["count"]
@@ -366,6 +368,7 @@ def test_a_sleep_of_known_length_lands_in_its_bucket(tmp_path: Path) -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_the_latencies_of_calls_that_failed_are_counted_apart_too(tmp_path: Path) -> None:
     rows = by_name(watched_whole(compile_c(tmp_path, "refused", workloads.REFUSED), ()))
     row = rows["clock_nanosleep"]
@@ -668,6 +671,7 @@ def test_a_storm_of_programs_does_not_overflow_a_map_that_is_read_while_it_lasts
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 def test_a_process_ends_with_its_last_thread_and_stays_itself_through_an_exec_of_another_thread(
     tmp_path: Path,
 ) -> None:
@@ -822,6 +826,7 @@ def test_a_call_beyond_the_table_is_refused_in_words() -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 def test_handlers_of_programs_and_timers_count_and_say_so(tmp_path: Path) -> None:
     program = compile_c(tmp_path, "timers", workloads.TIMERS, "-static")
     with Live("timers", probes=("syscalls", "trace"), printk=True) as live:

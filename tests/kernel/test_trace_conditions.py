@@ -75,6 +75,7 @@ def reported(program: Path, trace: str, *options: str) -> Counter[str]:
 _MIXED = "openat:ENOTDIR,openat:/dev/null,openat:*/file,*sleep:>20ms,all:EBADF,wait4,%signal:>20s"
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     "ways",
     [pytest.param((), marks=pytest.mark.guest), ("--no-latency",), ("--attach", "syscalls=tracepoint")],
@@ -117,6 +118,7 @@ def test_a_condition_on_the_path_of_an_execve_holds_for_one_that_succeeds() -> N
 
 
 @pytest.mark.guest
+@pytest.mark.oldest
 @pytest.mark.parametrize("trace", ["all:pid={}", "%file:pid={}:failed"])
 def test_a_process_is_traced_with_what_it_forks_and_nobody_else(program: Path, trace: str) -> None:
     pids: list[int] = []

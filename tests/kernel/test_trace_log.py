@@ -150,6 +150,7 @@ def test_a_line_says_which_program_printed_it_and_another_ebpftop_greets_only_it
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 @pytest.mark.parametrize("filtered", [False, True])
 def test_only_the_lines_of_other_programs_are_looked_for_on_the_stack(
     filtered: bool, monkeypatch: pytest.MonkeyPatch

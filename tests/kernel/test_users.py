@@ -101,6 +101,7 @@ def test_more_tasks_inside_an_execve_than_the_small_map_holds() -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.newest
 @pytest.mark.parametrize(
     ("ranges", "inside"),
     [

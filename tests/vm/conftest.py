@@ -227,7 +227,7 @@ def _run_tests(name: str, *, shared: bool) -> InnerTests:
         "pytest",
         "--timeout=300",
         "-v",
-        "--durations=20",
+        "--durations=40",
         "-m",
         marked,
         *GUEST_TESTS,
