@@ -118,6 +118,7 @@ class Work:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.pid = self.child.pid
         self.said = self.hear()
@@ -144,7 +145,8 @@ def working(program: str, *arguments: str) -> Iterator[Work]:
     try:
         yield work
     finally:
-        work.child.kill()
+        # With what it forked, which holds the pipes too.
+        os.killpg(work.pid, signal.SIGKILL)
         work.child.communicate()
 
 

@@ -112,7 +112,6 @@ def test_each_instruction_has_its_line(file: File) -> None:
 
 
 @pytest.mark.guest
-@pytest.mark.everywhere
 def test_the_verifier_names_lines_on_every_kernel(file: File) -> None:
     loading = file.load(COUNTS.replace("counts.increment(pid);", "u64 *v = counts.lookup(&pid); *v += 1;"))
     assert (loading.ok, loading.stage) == (False, "verifier")

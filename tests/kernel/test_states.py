@@ -21,6 +21,7 @@ from ebpftop.core.records import Lost, Probe
 from ebpftop.core.state_records import BlockedCall, ProcessStates, States
 from ebpftop.filters.spec import Filter
 from ebpftop.kernel import bpf_syscall
+from ebpftop.probes import state_sleepers
 from ebpftop.probes import states as probe
 from ebpftop.recording.parse import read_line
 from ebpftop.syscalls.abi import native_abi
@@ -31,6 +32,12 @@ from tests.kernel.support import compile_c, needs_root
 pytestmark = [needs_root, pytest.mark.guest]
 
 PATIENCE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def whole_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read all of /proc when the probe is attached, on a machine that is too slow to be done with it in time."""
+    monkeypatch.setattr(state_sleepers, "_PATIENCE_S", PATIENCE_S)
 
 
 class Watched(own_source.OwnSource):
