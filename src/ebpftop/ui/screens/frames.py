@@ -93,7 +93,7 @@ class Frames:
         due_s = self.pace.next_s()
         if self._host.is_covered:
             due_s = max(due_s, self.pace.shown_s + frames.COVERED_S)
-        at_s = max(due_s, now_s + GATHER_S) if frames.FRAME_S else now_s
+        at_s = max(due_s, now_s + GATHER_S)
         if at_s >= self._frame_at_s:
             return
         self._frame_at_s = at_s
@@ -121,7 +121,7 @@ class Frames:
         self._frame_at_s = float("inf")
         since_frame_s = monotonic() - self.pace.shown_s
         # Counted from when it was due: what is sent next is then not too early.
-        self.pace.shown(at_s - (GATHER_S if frames.FRAME_S else 0.0))
+        self.pace.shown(at_s - GATHER_S)
         fed, self._fed = self._fed, set()
         self._outdated.update(other for other in self._panes if any(pane.probe in other.extra_probes for pane in fed))
         self._outdated -= fed
