@@ -202,4 +202,5 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textual.pilot.Pilot", RestingPilot)
     monkeypatch.setattr("textual.screen.UPDATE_PERIOD", FRAME_S)
     monkeypatch.setattr("textual.app.Stylesheet", SharingStylesheet)
+    monkeypatch.setattr("textual.css.stylesheet.Stylesheet", SharingStylesheet)  # other colours: all is parsed again
     monkeypatch.setattr(asyncio.BaseEventLoop, "run_in_executor", _noted)
