@@ -7,7 +7,7 @@ from typing import Any
 
 import pyte
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.color import ColorSystem
 from rich.segment import Segment
@@ -55,6 +55,7 @@ def drawn(text: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
+@settings(deadline=None)  # a machine may do other things
 @given(line=st.lists(segments, max_size=12))
 def test_a_line_looks_as_textual_draws_it(system: ColorSystem, line: list[Segment]) -> None:
     assert drawn(render(line, system)) == drawn(textuals(line, system))

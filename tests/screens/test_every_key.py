@@ -242,6 +242,9 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
         self._changed_s = self._pressed_s = time.monotonic()
+        self._text = ""
+        self._text_of_s = 0.0
+        """What is shown, and of which change: pyte needs 10 ms of processor time for it."""
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", EBPFTOP_CONFIG="", LC_ALL="C.UTF-8")
@@ -259,7 +262,9 @@ class Terminal:
 
     def shown(self) -> str:
         with self._lock:
-            return "\n".join(self._screen.display)
+            if self._text_of_s != self._changed_s:
+                self._text, self._text_of_s = "\n".join(self._screen.display), self._changed_s
+            return self._text
 
     def wait(self, true: Callable[[str], bool]) -> bool:
         until_s = time.monotonic() + WITHIN_S

@@ -9,6 +9,7 @@ from ebpftop.ui.textual_fixes import (
     doubtful_widths,
     frame_pace,
     full_frames,
+    late_timers,
     option_lists,
     parameter_counts,
     removed_keys,
@@ -25,6 +26,7 @@ def install() -> None:
     doubtful_widths.install()
     full_frames.install()
     frame_pace.install()
+    late_timers.install()
     stale_widgets.install()
     option_lists.install()
     parameter_counts.install()
