@@ -70,11 +70,16 @@ class Screen:
     def wait_for(self, text: bytes, *, since: int = 0, timeout_s: float = 60.0) -> bool:
         """Wait until *text* has been painted after *since*; False if it ended, or *timeout_s* passed, before."""
         until_s = time.perf_counter() + timeout_s
-        while text not in self.painted(since):
-            if time.perf_counter() > until_s or not self._reader.is_alive():
-                return text in self.painted(since)
+        at = since
+        while True:
+            is_over = time.perf_counter() > until_s or not self._reader.is_alive()
+            mark = self.mark
+            if text in self.painted(at):
+                return True
+            if is_over:
+                return False
+            at = max(since, mark - len(text))  # what was looked through is not looked through again
             time.sleep(0.01)
-        return True
 
     def press(self, keys: bytes, timeout_s: float = 10.0) -> bool:
         """Send *keys*; False if the terminal's queue stays full for *timeout_s*, or the program has ended."""

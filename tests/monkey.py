@@ -43,6 +43,7 @@ _ASKED_IN = ((80, 24), (100, 30))
 _SEQUENCES = re.compile(rb"\x1b(?:\[[0-9;:?>=<$]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78])")
 _PRIVATE = re.compile(rb"\x1b\[(?:[<>=][0-9;]*[a-zA-Z]|\?[0-9;]+\$p)")
 _RENDERED_BYTES = 2_000_000
+_OVERLAP_BYTES = 1 << 14
 _TRACEBACKS = (b"Traceback (most recent call last)", b"Exception in thread", b"Fatal Python error")
 # As `ebpftop.ui.screens.journal` writes its journal.
 _LOGGED = re.compile(rb"\d\d:\d\d:\d\d,\d{3} (?:ERROR|CRITICAL)")
@@ -118,6 +119,7 @@ class Monkey:
         self.size = (120, 35)
         self._modes = self.screen.modes
         self._started = False
+        self._judged = 0
         deeds: list[tuple[Callable[[], None], float]] = [
             (self._keys, 50),
             (self._type, 6),
@@ -350,7 +352,9 @@ class Monkey:
         self._judge_painted()
 
     def _judge_painted(self) -> None:
-        painted = self.screen.painted()
+        # Only what is new, and as much before it as a text may be cut off in.
+        since, self._judged = max(0, self._judged - _OVERLAP_BYTES), self.screen.mark
+        painted = self.screen.painted(since)
         for text in _ESCAPED:
             if text in painted:
                 at = painted.index(text)

@@ -538,6 +538,18 @@ def test_panes_below_an_opaque_screen_are_not_shown_until_it_closes(framed: Fram
     assert framed.shown[0] == before + 1
 
 
+def test_what_comes_after_a_frame_that_was_early_is_shown_around_the_rows_too(framed: FramedScreen) -> None:
+    framed.send(*programs(0))
+    framed.pass_time(screen_frames.GATHER_S)
+    framed.time.frames.fed_around()
+    framed.pass_time(0.7 * frames.AROUND_S)
+    framed.time.frames._show_around()  # as a frame that is urgent does
+    described = framed.host.described
+    framed.time.frames.fed_around()
+    framed.pass_time(2 * frames.AROUND_S)
+    assert (framed.host.described, framed.timers) == (described + 1, [])
+
+
 def test_what_is_around_covered_panes_waits_until_they_are_uncovered(framed: FramedScreen) -> None:
     framed.send(*programs(0))
     framed.pass_time(frames.QUICK_S)

@@ -70,6 +70,8 @@ class Frames:
         self._around_s = float("-inf")
         """When what is around the rows was brought up to date."""
         self._around_later = False
+        self._around_is_old = False
+        """Something came that is to be seen around the rows, since that was brought up to date."""
         self._around_waits = False
         """It was time for that, but another screen is above."""
         self._states: tuple[Probe, ...] = ()
@@ -152,6 +154,7 @@ class Frames:
             pane.describe()  # what a title counts, it counts in these rows
 
     def _show_around_later(self, delay_s: float) -> None:
+        self._around_is_old = True
         if not self._around_later:
             self._around_later = True
             self._host.call_after(delay_s, self._show_around_late)
@@ -161,14 +164,16 @@ class Frames:
         self._around_later = False
         if self._host.is_covered:
             self._around_waits = True
-        elif monotonic() >= self._around_s + frames.AROUND_S / 2:
+        elif (now_s := monotonic()) >= self._around_s + frames.AROUND_S / 2:
             with self._host.one_frame():
                 self._show_around()
+        elif self._around_is_old:  # it came after that frame
+            self._show_around_later(self._around_s + frames.AROUND_S - now_s)
 
     def _show_around(self) -> None:
         """Show what panes learnt from other probes, titles, and the state of all."""
         self._around_s = monotonic()
-        self._around_waits = False
+        self._around_waits = self._around_is_old = False
         if self._are_live:
             # One whose own probe sends as often as that is about to be shown anyway.
             since_s = self._around_s - 1.5 * frames.AROUND_S
