@@ -37,7 +37,7 @@ PATIENCE_S = 60.0
 @pytest.fixture(autouse=True)
 def whole_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read all of /proc when the probe is attached, on a machine that is too slow to be done with it in time."""
-    monkeypatch.setattr(state_sleepers, "_PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(state_sleepers, "PATIENCE_S", PATIENCE_S)
 
 
 class Watched(own_source.OwnSource):
@@ -220,6 +220,34 @@ def test_threads_that_hand_something_over_wait_for_a_futex_and_wake_each_other()
         row = watched.wait_for(work.pid, lambda row: row.threads == 1)
         assert blocked_in(row, "futex").count >= 100, "what a thread did that has ended is counted"
         assert row.wakers[0].pid == work.pid
+
+
+def test_who_sleeps_is_found_later_where_the_attach_has_no_time_to_look_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(state_sleepers, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(state_sleepers, "MORE_S", 0.0)
+    with subprocess.Popen(["sleep", "1000"]) as early:
+        try:
+            until(lambda: Path(f"/proc/{early.pid}/comm").read_text() == "sleep\n")
+            with watching() as watched:
+                first = watched.read()
+                assert early.pid not in {row.pid for row in first.rows}
+                monkeypatch.setattr(state_sleepers, "MORE_S", 0.01)
+                row = watched.wait_for(early.pid, lambda row: row.now[0].syscall == "clock_nanosleep")
+                assert row.blocked_ns == pytest.approx(watched.read().duration_s * 1e9, abs=0.5e9)
+        finally:
+            early.kill()
+
+
+def test_processes_that_are_not_looked_at_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_sleepers, "_SCANNED_MAX", 1)
+    monkeypatch.setattr(state_sleepers, "THREADS_MAX", 1)
+    with watching() as watched:
+        watched.read()
+        lost = [record for record in watched.records if isinstance(record, Lost)]
+        assert [(record.probe, record.where) for record in lost] == [("states", "map")]
+        assert lost[0].count > 1
 
 
 @pytest.mark.newest

@@ -16,38 +16,66 @@ from ebpftop.probes.procfs import pids
 from ebpftop.probes.state_threads import BLOCKED, NO_CALL, RUNNING, STOPPED, UNDECIDED, UNINTERRUPTIBLE, Thread
 from ebpftop.probes.syscall_slots import Slots
 
+PATIENCE_S = 1.5
+"""How long it may take at the attach."""
+MORE_S = 0.1
+"""How long it may take at each reading after that, until it is done."""
 _SCANNED_MAX = 32768
-_PATIENCE_S = 1.5
 _STATES = {b"S": BLOCKED, b"D": UNINTERRUPTIBLE, b"R": RUNNING, b"T": STOPPED, b"t": STOPPED}
 _KERNEL = 2  # the parent of all threads of the kernel
 
 
-def threads_before(root: RootWork, attached_ns: int, slots: Slots) -> list[Thread]:
-    """Return the threads that there are, as if they had been in their states since *attached_ns* (CLOCK_MONOTONIC).
+class Sleepers:
+    """Finds the threads that there are, a part at a time: a machine may have very many, or be slow.
 
-    Those of the kernel are left out: they wait until there is work for them. In another pid namespace the numbers of
-    /proc mean other threads, and none is returned.
+    Each is returned as if it had been in its state since *attached_ns* (CLOCK_MONOTONIC): one that a program has seen
+    meanwhile is to be ignored. Threads of the kernel are left out: they wait until there is work for them. In another
+    pid namespace the numbers of /proc mean other threads, and none is returned.
     """
-    found: list[Thread] = []
-    if not in_first_pid_namespace():
+
+    def __init__(self, root: RootWork, attached_ns: int, slots: Slots) -> None:
+        self._root = root
+        self._attached_ns = attached_ns
+        self._slots = slots
+        self._pids = pids()[::-1] if in_first_pid_namespace() else []
+        self._found = 0
+
+    @property
+    def left_out(self) -> int:
+        """How many processes are not looked at, because those before have so many threads."""
+        return len(self._pids) if self._found >= _SCANNED_MAX else 0
+
+    def more(self, patience_s: float) -> list[Thread]:
+        """Look for more of them for about *patience_s*; return what was found: nothing if all have been."""
+        found: list[Thread] = []
+        until_s = time.monotonic() + patience_s
+        is_first = True
+        while self._pids and self._found < _SCANNED_MAX and (is_first or time.monotonic() < until_s):
+            is_first = False
+            some = self._some(until_s)
+            self._found += len(some)
+            for at in range(0, len(some), THREADS_MAX):
+                found += self._with_calls(some[at : at + THREADS_MAX])
         return found
-    until_s = time.monotonic() + _PATIENCE_S
-    for pid in pids():
-        if len(found) >= _SCANNED_MAX or time.monotonic() > until_s:
-            break
-        with suppress(OSError, ValueError, IndexError):
-            found += _threads_of(pid, attached_ns)
-    for at in range(0, len(found), THREADS_MAX):
-        if time.monotonic() > until_s + _PATIENCE_S:
-            break
-        some = found[at : at + THREADS_MAX]
-        with suppress(OSError):
-            lines = root.calls([(thread.tgid, thread.tid) for thread in some])
-            found[at : at + THREADS_MAX] = [
-                thread._replace(call=_code(line, slots)) if thread.state in (BLOCKED, UNINTERRUPTIBLE) else thread
-                for thread, line in zip(some, lines, strict=True)
-            ]
-    return found
+
+    def _some(self, until_s: float) -> list[Thread]:
+        found: list[Thread] = []
+        while self._pids and len(found) < THREADS_MAX:
+            with suppress(OSError, ValueError, IndexError):
+                found += _threads_of(self._pids.pop(), self._attached_ns)
+            if time.monotonic() > until_s:
+                break
+        return found
+
+    def _with_calls(self, threads: list[Thread]) -> list[Thread]:
+        try:
+            lines = self._root.calls([(thread.tgid, thread.tid) for thread in threads])
+        except OSError:
+            return threads
+        return [
+            thread._replace(call=_code(line, self._slots)) if thread.state in (BLOCKED, UNINTERRUPTIBLE) else thread
+            for thread, line in zip(threads, lines, strict=True)
+        ]
 
 
 def is_there(thread: Thread) -> bool:

@@ -6,20 +6,21 @@ import os
 import platform
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from ebpftop.core.process_records import TICK_NS
-from ebpftop.core.records import Record
+from ebpftop.core.records import Record, Where
 from ebpftop.core.state_records import CpuStates, MachineStates, States
 from ebpftop.kernel import clocks, maps
 from ebpftop.kernel.attach import Attach, AttachOption, names
 from ebpftop.kernel.bpf_syscall import accepts_percpu
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
+from ebpftop.probes import state_sleepers
 from ebpftop.probes.base import Context, KernelProbe
 from ebpftop.probes.state_processes import CallNames, Processes
-from ebpftop.probes.state_sleepers import is_there, threads_before
+from ebpftop.probes.state_sleepers import Sleepers, is_there
 from ebpftop.probes.state_threads import (
     BLOCKED,
     MATCHES,
@@ -84,6 +85,7 @@ class StatesProbe(KernelProbe):
         self._attached_ns = 0
         self._unseen: dict[int, Thread] = {}
         """Threads that no program has seen yet, by tid."""
+        self._sleepers: Sleepers | None = None
         self._calls_before: dict[int, int] = {}
         self._readings = 0
         self._filter_ns = 0
@@ -113,10 +115,20 @@ class StatesProbe(KernelProbe):
         # From here on, on all CPUs at once.
         self._attached_ns = clocks.monotonic_ns()
         maps.update(module.table("watched"), bytes(4), struct.pack("=Q", self._attached_ns))
-        before = threads_before(self.context.root, self._attached_ns, self._slots)
-        self._unseen = {thread.tid: thread for thread in before}
-        self._calls_before = {thread.tid: thread.call for thread in before}
+        self._sleepers = Sleepers(self.context.root, self._attached_ns, self._slots)
+        self._note(self._sleepers.more(state_sleepers.PATIENCE_S))
         return via
+
+    def _note(self, sleepers: Iterable[Thread]) -> None:
+        for thread in sleepers:
+            self._unseen[thread.tid] = thread
+            self._calls_before[thread.tid] = thread.call
+
+    def lost_now(self) -> dict[Where, int]:
+        lost = super().lost_now()
+        if self._sleepers is not None:
+            lost["map"] = lost.get("map", 0) + self._sleepers.left_out
+        return lost
 
     def filter_changed(self) -> None:
         self._filter_ns = clocks.monotonic_ns()
@@ -129,11 +141,16 @@ class StatesProbe(KernelProbe):
         now_ns = clocks.monotonic_ns()
         cpus = maps.lookup(module.table("cpu_times"), bytes(4), _CPU.size * maps.CPUS) or b""
         asleep_ns = self._clock.asleep_ns()
+        # Before the threads that programs have seen: one that wakes up in between is in both.
+        later = self._sleepers.more(state_sleepers.MORE_S) if self._sleepers is not None else []
         # Threads before those that ended: one that ends in between is in both.
         threads = self._threads.read()
         ended = pop_ended(module.table("ended_threads"))
         over = {(thread.task, thread.tid, thread.start_ns) for thread in ended}
         threads = [thread for thread in threads if (thread.task, thread.tid, thread.start_ns) not in over]
+        if later:
+            known = {thread.tid for thread in (*threads, *ended)}
+            self._note(thread for thread in later if thread.tid not in known)
         self._drop_seen(threads, ended)
         seen = [*(thread for thread in threads if thread.tgid), *self._unseen.values()]
         rows, gone = self._processes.rows(
