@@ -88,6 +88,26 @@ def test_instructions_have_names_and_the_lines_of_the_file(hello: Loaded) -> Non
     assert "exit" in {one.text for one in code}
 
 
+def test_a_body_on_the_line_of_its_function_is_of_that_line(tmp_path: Path, server: LoadServer) -> None:
+    file = File(tmp_path, server)
+    text = """\
+BPF_HASH(m, u32, u64);
+// ebpftop: attach hello=syscall:execve
+int hello(void *c) { u32 k = bpf_get_current_uid_gid(); m.increment(k); return 0; }
+// four
+// five
+// six
+"""
+    loading = file.load(text)
+    assert loading.ok, loading
+    program = file.file.programs["hello"]
+    shown = server.code(
+        program.fd if program.plain_fd is None else program.plain_fd, CodeRequest("hello.c", btf=loading.btf)
+    )
+    assert {one.line for one in shown.xlated} == {3}
+    file.file.close()
+
+
 def test_lines_of_another_file_are_not_its_own(hello: Loaded) -> None:
     code = hello.server.code(hello.fd, CodeRequest("other.c", btf=hello.request.btf))
     assert {one.line for one in code.xlated} == {None}

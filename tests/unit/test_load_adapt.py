@@ -52,6 +52,15 @@ int hello(void *ctx)
     assert "BPF_ANNOTATE_KV_PAIR(__eb_type_0, int, struct data);" in lines
 
 
+def test_a_body_on_the_line_of_its_function_keeps_line_and_columns() -> None:
+    text = "BPF_HASH(m);\n/* é */ int f(void *c) { return 0; } int g(void *c) {\n    return 1; }\n"
+    lines = numbered(source(text), text).split("\n")
+    at = lines.index("/* é */ int f(void *c) {")
+    assert lines[at - 1] == lines[at + 1] == '#line 2 "/hello.c"'
+    assert lines[at + 2] == " " * len("/* é */ int f(void *c) {".encode()) + " return 0; } int g(void *c) {"
+    assert lines[at + 3].startswith("#line 3")
+
+
 def test_a_program_keeps_its_lines_and_gets_its_arguments() -> None:
     for kind, returns in (("tracepoint", "tracepoint"), ("raw_tracepoint", "raw_tracepoint"), ("fentry", "fexit")):
         text = adapted(source(OPEN), {"opened": kind, "returned": returns}, compat=Compat(16, 2))  # type: ignore[dict-item]  # a literal of three

@@ -1,12 +1,14 @@
 """The text that BCC gets: each line says which line of the user's file it is, and types of events are kept.
 
 BCC inserts lines, so that what clang, the verifier and BTF say would be off by some (measured: by 12 and more). A
-`#line` before each line sets that right. And it drops the types that no map has: those of events.
+`#line` before each line sets that right, and another one where a body begins on the line of its function: BCC inserts
+lines before the one, and behind the brace of the other. And it drops the types that no map has: those of events.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from ebpftop.core.c_text import CText
 from ebpftop.kernel.load.source import Source
@@ -20,11 +22,17 @@ def numbered(source: Source, text: str, before: str = "") -> str:
     name = f"/{quoted(source.name)}"
     covered = _no_line_there(c)
     lines = text.split("\n")
+    bodies = _bodies(c)
     numbered = [before] if before else []
     for number, line in enumerate(lines, 1):
         if number not in covered and line.strip():
             numbered.append(f'#line {number} "{name}"')
-        numbered.append(line)
+        cuts = [0, *bodies.get(number, ()), len(line)] if number not in covered else [0, len(line)]
+        for begin, end in pairwise(cuts):
+            if begin:
+                numbered.append(f'#line {number} "{name}"')
+            # Blanks in place of what stands before it: columns stay what they are.
+            numbered.append(" " * len(line[:begin].encode("utf-8", "replace")) + line[begin:end])
     kept = (f"BPF_ANNOTATE_KV_PAIR(__eb_type_{i}, int, {struct});" for i, struct in enumerate(source.structs))
     return "\n".join([*numbered, *kept, ""])
 
@@ -43,6 +51,18 @@ def as_named(output: str, name: str) -> str:
         output,
         flags=re.MULTILINE,
     )
+
+
+def _bodies(c: CText) -> dict[int, list[int]]:
+    """Return behind which columns of which lines, from 0, a body begins that has code on the line of its function."""
+    found: dict[int, list[int]] = {}
+    for function in c.functions:
+        begin = c.text.rfind("\n", 0, function.open_at) + 1
+        end = c.text.find("\n", begin)
+        line, code = c.line_of(function.open_at), c.code[function.open_at + 1 : end if end >= 0 else None]
+        if code.strip() and not code.rstrip().endswith("\\"):
+            found.setdefault(line, []).append(function.open_at + 1 - begin)
+    return found
 
 
 def _no_line_there(c: CText) -> set[int]:
