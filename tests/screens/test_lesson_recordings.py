@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from textual.pilot import Pilot
 
 from ebpftop.commands.lesson import RECORDINGS
 from ebpftop.models.exercises import LESSONS
+from ebpftop.recording.zstd_frames import zstd
 from ebpftop.sources.replay import ReplaySource
 from ebpftop.ui.app import EbpftopApp
 from ebpftop.ui.panes import polling
+from ebpftop.ui.widgets.sheet_title import SheetTitle
 
 from .conftest import until
 from .test_workbench import rested
@@ -61,3 +64,20 @@ def test_the_end_of_a_recording(
         assert snap_compare(app, terminal_size=size, run_before=played)
         assert not app.return_code, "the app crashed"
         source.close()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+async def test_what_is_missing_of_a_recording_is_said_beside_the_file(tmp_path: Path, width: int) -> None:
+    packed = files("ebpftop").joinpath(f"{RECORDINGS}/{LESSONS[0].recording}").read_bytes()
+    lines = zstd.decompress(packed).splitlines(keepends=True)
+    broken = [line.replace(b'"pid":', b'"pid":"x",') if b'"kind":"trace"' in line else line for line in lines]
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_bytes(b"".join(broken))
+    source = ReplaySource(str(damaged), 0.0)
+    app = EbpftopApp(source)
+    async with app.run_test(size=(width, 30)) as pilot:
+        await until(pilot, lambda: source.finished and not app.main.playback.intake)
+        await pilot.press("B")
+        title = app.screen.query_one(SheetTitle)
+        await until(pilot, lambda: "damaged: " in "".join(segment.text for segment in title.render_line(0)))
+    source.close()

@@ -84,6 +84,16 @@ def test_who_may_write_a_file_counts(file: Path) -> None:
     assert watched.has_changed()
 
 
+def test_a_link_in_its_place_is_as_old_as_the_link(file: Path, tmp_path: Path) -> None:
+    watched = watch(file)
+    other = tmp_path / "other"
+    put(other, "not ours", at_s=50)
+    file.unlink()
+    file.symlink_to(other)
+    os.utime(file, (200, 200), follow_symlinks=False)
+    assert watched.begin() == 200
+
+
 def test_a_file_that_was_saved_while_it_was_read_is_read_again(file: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.h"
     watched = Watch(file)

@@ -298,3 +298,15 @@ def test_what_is_missing_is_said_in_brief_and_each_fault_once() -> None:
     damage.add(ReadError(None, None, "reading failed"))
     damage.note(NEVER_CLOSED)
     assert damage.in_brief == "damaged: at least 293 lines missing, never closed"
+
+
+def test_faults_that_are_alike_are_reported_once() -> None:
+    damage = ReadErrors()
+    for line in range(1, 673):
+        damage.add(ReadError(line, 1, "not a record" if line % 50 else "too long"))
+    assert damage.report() == [
+        "672 broken lines passed over",
+        "  line 1: not a record; 97 more like it",
+        "  line 50: too long; 1 more like it",
+        "  and more",
+    ]

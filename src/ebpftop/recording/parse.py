@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -212,7 +213,10 @@ class ReadErrors:
         lines = list(self.notes)
         if self.broken:
             lines.append(f"{counted(self.broken, 'broken line', whole=True)} passed over")
-            lines += [f"  {fault}" for fault in self.faults]
+            alike = Counter(fault.reason for fault in self.faults)
+            first = {fault.reason: fault for fault in reversed(self.faults)}
+            for reason, count in alike.items():
+                lines.append(f"  {first[reason]}{f'; {count - 1:,} more like it' if count > 1 else ''}")
             if self._has_more:
                 lines.append("  and more")
         if self.unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,8 +57,9 @@ class Watch:
         self._begun_ns = time.time_ns()
         self._states = {path: _state(path) for path in self._states.keys() | {self._path}}
         self._away_since = None
-        found = self._states[self._path]
-        self._saved = found.mtime_ns / 1e9 if found else self._saved
+        with suppress(OSError):
+            # Of a link, which is refused, its own: whose else it leads to is no business of the screen.
+            self._saved = os.lstat(self._path).st_mtime_ns / 1e9
         return self._saved
 
     def include(self, paths: Iterable[Path]) -> None:

@@ -17,6 +17,9 @@ from ebpftop.ui.widgets.columns import Span, clip
 _NAMED = 3
 """Programs that the first line names."""
 
+_UNNAMED = "no names of helpers"
+"""In brief, of a title."""
+
 _CLOCKS_APART_S = 2.0
 """So much may the clock of a file system be ahead, of another machine for one."""
 
@@ -143,7 +146,7 @@ def of_code(model: LoadModel, *, native: bool) -> list[Count]:
     arch = next((code.arch for code in model.codes.values() if code.arch), "")
     if not insns:
         return []
-    unnamed = [Count(why, 2) for code in model.codes.values() if (why := code.unnamed)][:1]
+    unnamed = [Count(why, brief=_UNNAMED) for code in model.codes.values() if (why := code.unnamed)][:1]
     if native:
         return [Count(f"{size} B {arch}".rstrip()), *unnamed]
     parts = [Count(f"{insns} xlated{f' → {size} B {arch}'.rstrip() if size else ''}")]
