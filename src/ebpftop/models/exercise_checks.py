@@ -173,7 +173,7 @@ def _of_others(events: list[BpfEvent], rows: Mapping[object, set[str]], event: B
     text = min(rows[_uid(event)] & set(texts(event.fields)))
     others = [other for other in events if not rows.get(_uid(other))]
     if not others and len({uid for uid, found in rows.items() if found}) == 1:
-        return _not_yet(f"uid {_uid(event)} gets “{text}”; what do others get? Try: sudo -u nobody true")
+        return _not_yet(f"uid {_uid(event)} gets “{text}”; what do others get? Try: setpriv --reuid 65534 true")
     if any(text in texts(other.fields) for other in others):
         return _not_yet(f"every uid gets “{text}”")
     return _done(f"uid {_uid(event)} gets “{text}”, others another message")

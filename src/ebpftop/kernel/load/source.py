@@ -173,4 +173,5 @@ def _check_names(programs: tuple[ProgramSource, ...], hints: Hints, attach: Mapp
     lines = {**slots, **hints.lines, **dict.fromkeys(attach)}
     for function, line in lines.items():
         if function not in names:
-            raise SourceRefused(f"there is no program {printable(function)}", f"the file has {there}", line)
+            helps = "" if line is None else "; name one of those, or take this line away"
+            raise SourceRefused(f"there is no program {printable(function)}", f"the file has {there}{helps}", line)
