@@ -110,5 +110,6 @@ def _task_lines(number: int, task: Task, width: int) -> list[list[Span]]:
 
 
 def _in_one(number: int, task: Task) -> list[Span]:
-    """Return the verdict alone if there is room for a line only: the page has the task."""
-    return [*_head(number, task), *_verdict(task)]
+    """Return both if there is room for a line only, which may cut the verdict: the page has all of it."""
+    title = Span(task.exercise.title, "dim" if task.verdict.is_done else "")
+    return [*_head(number, task), title, Span("  "), *_verdict(task)]
