@@ -27,9 +27,8 @@ from .results import Checked, CheckReport, Result, load
 
 # Beside each other on two cores; more only wait for each other.
 AT_ONCE = 2
-# How long one guest may take, and all together. Where the kernels share the tests, others go first (script/test), and
-# CI ends what takes longer: then nobody hears what was slow.
-SHARED_LIMITS_S = (2700.0, 4000.0)
+# How long one guest may take, and all together: what takes longer, CI ends, and then nobody hears what was slow.
+SHARED_LIMITS_S = (1500.0, 2700.0)
 WHOLE_LIMITS_S = (4000.0, 14000.0)
 # A kernel is fetched once for its two guests.
 _FETCHING = threading.Lock()
