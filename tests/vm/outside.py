@@ -59,7 +59,7 @@ def _compile(folder: Path) -> None:
 
 def main(folder: str, release: str) -> None:
     """Compile for *release*: the headers name the kernel's version."""
-    # As started by itself: script/test starts the guests with a nice value.
+    # As started by itself, whatever nice value the guests were started with.
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     here = os.uname()
