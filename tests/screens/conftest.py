@@ -54,6 +54,7 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("ebpftop.ui.app._PREPARE_AFTER_S", 1e6)
     monkeypatch.setattr("ebpftop.ui.panes.frames.FRAME_S", 0)
     monkeypatch.setattr("ebpftop.ui.panes.frames.AROUND_S", 0)
+    monkeypatch.setattr("ebpftop.ui.panes.frames.COVERED_S", 0)
     # What comes without a pause is one frame; a test waits for it, because it is due so soon.
     monkeypatch.setattr("ebpftop.ui.screens.frames.GATHER_S", rest.NEAR_S / 2)
     rest.install(monkeypatch)
