@@ -101,9 +101,9 @@ int hello(void *c) { u32 k = bpf_get_current_uid_gid(); m.increment(k); return 0
     loading = file.load(text)
     assert loading.ok, loading
     program = file.file.programs["hello"]
-    shown = server.code(
-        program.fd if program.plain_fd is None else program.plain_fd, CodeRequest("hello.c", btf=loading.btf)
-    )
+    program_fd = program.fd if program.plain_fd is None else program.plain_fd
+    assert program_fd is not None
+    shown = server.code(program_fd, CodeRequest("hello.c", btf=loading.btf))
     assert {one.line for one in shown.xlated} == {3}
     file.file.close()
 

@@ -108,7 +108,7 @@ def _reader(leaf: Leaf, of: str) -> Callable[[Entry, float], object]:
 
 
 def _rate(at: int) -> Callable[[Entry, float], object]:
-    return lambda entry, _: entry.gains[at].rate
+    return lambda entry, _: entry.gain(at).rate
 
 
 def _value(leaf: Leaf, whole: object, name: str | None) -> object:

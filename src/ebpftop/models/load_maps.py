@@ -56,6 +56,10 @@ class Entry:
     def value(self) -> object:
         return self.row.value
 
+    def gain(self, counter: int) -> Gain:
+        """Return that of a counter; nothing if it was read when its map had other fields, and fewer."""
+        return self.gains[counter] if counter < len(self.gains) else Gain()
+
 
 @dataclass(slots=True)
 class Sum:

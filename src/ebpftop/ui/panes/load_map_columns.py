@@ -154,11 +154,11 @@ def _rate_column(leaf: Leaf, counter: int, rank: int) -> Column[Entry]:
         rate_key(leaf),
         title,
         max(5, len(title) + 1),
-        lambda entry, _: rate_cell(entry.gains[counter].rate),
+        lambda entry, _: rate_cell(entry.gain(counter).rate),
         right=True,
         rank=rank,
-        sort=lambda entry: -1.0 if entry.gains[counter].rate is None else entry.gains[counter].rate or 0.0,
-        value=lambda entry, _: entry.gains[counter].rate,
+        sort=lambda entry: -1.0 if entry.gain(counter).rate is None else entry.gain(counter).rate or 0.0,
+        value=lambda entry, _: entry.gain(counter).rate,
         about=f"How much {leaf.name or 'the value'} grew a second, over the last reading.",
         exported=f"{leaf.name}_per_s" if leaf.name else "per_s",
     )
@@ -172,7 +172,7 @@ def _trend_column(leaf: Leaf, chosen: int, peak: Callable[[], float]) -> Column[
         rank=3,
         flexible=True,
         widest=30,
-        fill=lambda entry, width: (Span(sparkline(list(entry.gains[chosen].history), width, peak()), "bar"),),
+        fill=lambda entry, width: (Span(sparkline(list(entry.gain(chosen).history), width, peak()), "bar"),),
         about=f"{leaf.name}/s of the readings so far, the newest at the right. The title says the top of its scale, "
         "which is logarithmic. Of a structure it is of the member that the rows are sorted by.",
     )

@@ -145,7 +145,7 @@ class MapLines(TableView[Any]):
         self.scales = scales
 
     def _history(self, entry: Entry) -> Sequence[float]:
-        return entry.gains[self.counter].history if entry.gains else ()
+        return entry.gain(self.counter).history
 
     @property
     def is_striped(self) -> bool:
