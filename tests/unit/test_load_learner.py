@@ -115,6 +115,13 @@ def test_a_column_is_only_of_a_line_that_is_the_sources() -> None:
     assert [of_compiler(one, source, "a.c")[0].column for one in (of_source, of_bcc)] == [19, None]
 
 
+def test_a_column_behind_the_brace_of_a_function_is_of_the_source() -> None:
+    source = ["int hello(void *ctx) { leave 0; }"]
+    behind = "/a.c:1:24: error: use of undeclared identifier 'leave'\n" + " " * 23 + "leave 0; }\n"
+    before = "/a.c:1:11: error: unknown type name 'voit'\nint hello(void *ctx) {\n"
+    assert [of_compiler(one, source, "a.c")[0].column for one in (behind, before)] == [24, 11]
+
+
 def test_what_is_meant_is_said_once_for_a_line() -> None:
     output = (
         "/a.c:1:1: error: expected ';' after x\n/a.c:1:9: error: expected ';' after y\n/a.c:2:1: error: expected ';'\n"
