@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -29,11 +29,7 @@ def compiling(folder: Path, release: str) -> Iterator[None]:
     command = (sys.executable, "-m", "tests.vm.outside", str(folder), release)
     checkout = Path(__file__).resolve().parents[2]
     with subprocess.Popen(
-        ("setpriv", "--pdeathsig", "TERM", *command),
-        cwd=checkout,
-        stdin=subprocess.DEVNULL,
-        # Out of the session of the guests, which may get little processor time (script/test): they wait for this.
-        start_new_session=True,
+        ("setpriv", "--pdeathsig", "TERM", *command), cwd=checkout, stdin=subprocess.DEVNULL
     ) as process:
         try:
             yield
@@ -59,9 +55,6 @@ def _compile(folder: Path) -> None:
 
 def main(folder: str, release: str) -> None:
     """Compile for *release*: the headers name the kernel's version."""
-    # As started by itself, whatever nice value the guests were started with.
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
     here = os.uname()
     there = os.uname_result((here.sysname, here.nodename, release, here.version, here.machine))
     os.uname = lambda: there

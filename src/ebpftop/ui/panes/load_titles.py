@@ -27,11 +27,14 @@ _BETWEEN = 3
 """Cells between two parts of the first line."""
 
 
-def headline(model: LoadModel, latest: Loaded, width: int) -> list[list[Span]]:
-    """Return what the first line says of the file, the most important first.
+def headline(model: LoadModel, latest: Loaded, width: int, missing: str = "") -> list[list[Span]]:
+    """Return what the first line says of the file, the most important first; *missing*: of its recording.
 
     The first program is there in any case: if *width* cells are too few, without its figures, or cut.
     """
+    if missing:
+        name, *others = headline(model, latest, width - cell_len(missing) - _BETWEEN)
+        return [name, [Span(missing, "bad")], *others]
     if latest.state == "failed":
         runs_on = "the last good one runs on" if model.is_running else "none runs yet"
         saved = f"saved {_moment(latest.saved, latest.time)}"
@@ -115,10 +118,11 @@ def of_source(model: LoadModel, line: int, functions: Mapping[str, range]) -> li
     rates = model.rates_of(program)
     if rates is None:
         return []
-    if any(one.name == program and one.event is None for one in model.programs):
+    loaded = next((one for one in model.programs if one.name == program), None)
+    if loaded is not None and loaded.event is None:
         return [Count(f"{program}: its tail calls are not counted", brief="tail calls are not counted")]
     ran = f"{program} ran {brief(rates.runs) if rates.runs else 0}/s"
-    if any(one.name == program and _runs_at_all_calls(one) for one in model.programs):
+    if loaded is not None and _runs_at_all_calls(loaded):
         return [Count(f"{ran}, at all calls", brief=ran)]
     return [Count(ran)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.cells import cell_len
 from textual import on
 from textual.binding import Binding, BindingType
 
@@ -36,7 +35,7 @@ from ebpftop.ui.screens.bench_lessons import LessonBench
 from ebpftop.ui.screens.bench_lists import CODE, MAPS, OUTPUT, SECOND, SOURCE
 from ebpftop.ui.screens.bench_states import Below
 from ebpftop.ui.screens.feed_screen import MARGIN, fitting
-from ebpftop.ui.widgets.columns import Column, Shown, Span
+from ebpftop.ui.widgets.columns import Column, Shown
 from ebpftop.ui.widgets.row_view import RowView
 from ebpftop.ui.widgets.sheet import Details
 from ebpftop.ui.widgets.sheet_title import SheetTitle
@@ -129,10 +128,8 @@ class WorkbenchScreen(LessonBench):
             right = line.right
             width = self.app.size.width - MARGIN + 2 - sum(len(span.text) for span in right)
             damage = damage_of(self._main.source)
-            missing = [Span(damage.in_brief, "bad")] if damage is not None and damage.in_brief else []
-            room = width - sum(cell_len(span.text) for span in missing)
-            name, *parts = headline(self.loaded_file, latest, room)
-            line.set_text(fitting([name, *([missing] if missing else []), *parts], width), right)
+            missing = damage.in_brief if damage is not None else ""
+            line.set_text(fitting(headline(self.loaded_file, latest, width, missing), width), right)
 
     def title_parts(self) -> list[str]:
         return []
