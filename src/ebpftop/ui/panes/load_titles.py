@@ -33,8 +33,8 @@ def headline(model: LoadModel, latest: Loaded, width: int, missing: str = "") ->
     The first program is there in any case: if *width* cells are too few, without its figures, or cut.
     """
     if missing:
-        name, *others = headline(model, latest, width - cell_len(missing) - _BETWEEN)
-        return [name, [Span(missing, "bad")], *others]
+        name, *parts = headline(model, latest, width - cell_len(missing) - _BETWEEN)
+        return [name, [Span(missing, "bad")], *parts]
     if latest.state == "failed":
         runs_on = "the last good one runs on" if model.is_running else "none runs yet"
         saved = f"saved {_moment(latest.saved, latest.time)}"
