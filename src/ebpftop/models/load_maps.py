@@ -47,6 +47,8 @@ class Entry:
     row: MapRow
     gains: tuple[Gain, ...] = ()
     is_new: bool = False
+    written: float | None = None
+    """When its value was set from the screen, Unix seconds, until a reading shows it: what was set was not counted."""
 
     @property
     def key(self) -> object:
@@ -124,7 +126,10 @@ class MapTable:
                 entry = Entry(row, tuple(Gain() for _ in self.counters), is_new=bool(self.time))
             else:
                 entry.is_new = False
-            self._count(entry, row, seconds)
+            was_written = entry.written is not None and reading.time >= entry.written
+            self._count(entry, row, None if was_written else seconds)
+            if was_written:
+                entry.written = None
             found[row.id] = entry
         self.entries = found
         self.sums = tuple(self._sum(at, is_known=bool(seconds)) for at in range(len(self.counters)))

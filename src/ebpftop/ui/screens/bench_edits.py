@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -27,7 +28,7 @@ def asked_of_entry(editor: FileEditor, table: MapTable, entry: Entry, programs: 
             f"{table.name}[{shown}]{f'.{leaf.name}' if leaf.name else ''} =",
             typed(leaf.read(entry.row.value)),
             hint_of(leaf.field),
-            partial(_write, editor, table.name, key, leaf.name),
+            partial(_write, editor, table.name, key, leaf.name, entry),
             choices_of((leaf,)),
         )
         for leaf in table.value
@@ -63,8 +64,9 @@ def split_entry(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _write(editor: FileEditor, name: str, key: str, field: str, text: str) -> None:
+def _write(editor: FileEditor, name: str, key: str, field: str, entry: Entry, text: str) -> None:
     editor.write_map(name, key, text, field)
+    entry.written = time.time()
 
 
 def _put(editor: FileEditor, name: str, key: str, text: str) -> None:
