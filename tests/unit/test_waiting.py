@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -168,6 +169,25 @@ def test_nobody_waits_for_an_answer_that_does_not_come(monkeypatch: pytest.Monke
     while (found := reader.ask(asked, 10)) is None:
         pass
     assert found == [Wait(fd=2)]
+
+
+def test_a_machine_on_which_every_answer_takes_too_long_has_answers_nevertheless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slow(asked: Question, _: object) -> Wait:
+        time.sleep(0.05)
+        return Wait(fd=asked.tid)
+
+    monkeypatch.setattr(waiting, "wait_of", slow)
+    reader = WaitReader()
+    before, still = Question(1, 2, 0, "file", 0, enter_ns=5), Question(1, 3, 0, "file", 0, enter_ns=5)
+    later = before._replace(enter_ns=6)
+    assert reader.ask([before, still], 0) is None
+    time.sleep(0.5)
+    assert reader.ask([still, later], 0) == [Wait(fd=3), None], "the other answer was about another call"
+    assert reader.ask([later], 0) is None, "each is handed out once"
+    time.sleep(0.5)
+    assert reader.ask([still], 60) == [Wait(fd=3)], "what nobody asks for any more holds up nothing"
 
 
 @pytest.mark.parametrize("nr", ["poll", "select"])

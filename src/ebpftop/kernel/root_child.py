@@ -146,10 +146,10 @@ def _thread(text: bytes) -> tuple[int, int]:
 
 
 def _question(text: bytes) -> Question:
-    pid, tid, nr, kind, argument = map(int, text.split(b"/"))
+    pid, tid, nr, kind, argument, enter_ns = map(int, text.split(b"/"))
     if not (0 <= kind < len(KINDS) and 0 <= argument < 6):
         raise ValueError(kind, argument)
-    return Question(pid, tid, nr, KINDS[kind], argument)
+    return Question(pid, tid, nr, KINDS[kind], argument, enter_ns)
 
 
 def _container(text: bytes) -> tuple[str, int | None]:

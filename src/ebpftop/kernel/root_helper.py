@@ -113,7 +113,8 @@ class RootHelper(RootWork):
 
     def waits(self, asked: Sequence[Question]) -> tuple[list[Wait | None], float] | None:
         questions = (
-            b"%d/%d/%d/%d/%d" % (one.pid, one.tid, one.nr, KINDS.index(one.kind), one.argument) for one in asked
+            b"%d/%d/%d/%d/%d/%d" % (one.pid, one.tid, one.nr, KINDS.index(one.kind), one.argument, one.enter_ns)
+            for one in asked
         )
         (fd,), _ = self._ask(b"waits", *questions)
         with open(fd, "rb") as file:

@@ -34,13 +34,17 @@ _ENTRIES = (b"do_syscall", b"entry_", b"invoke_syscall", b"el0", b"do_el0", b"do
 
 
 class Question(NamedTuple):
-    """A thread, the number of the call that it is in, one of `KINDS`, and which argument stands for what it waits."""
+    """A thread, the number of the call that it is in, one of `KINDS`, and which argument stands for what it waits.
+
+    *enter_ns* is when the call began: an answer that came late belongs to the same call only.
+    """
 
     pid: int
     tid: int
     nr: int
     kind: str
     argument: int
+    enter_ns: int = 0
 
 
 class WaitReader:
@@ -54,16 +58,23 @@ class WaitReader:
         self._begins = threading.Event()
         self._ready = threading.Event()
         self._ready.set()
+        self._late = False  # nobody has got the answers yet
         self._worker: threading.Thread | None = None
         self._sockets = SocketTables()
 
     def ask(self, asked: Sequence[Question], patience_s: float) -> list[Wait | None] | None:
         """Return an answer for each question, None for a thread that is not in its call (any more).
 
-        None instead of a list if that takes longer than *patience_s*, or what was asked before still does.
+        None instead of a list if that takes longer than *patience_s*, or what was asked before still does. Those
+        answers come with the next list that asks for one of them: else a slow machine would never have any.
         """
         if not self._ready.is_set():
             return None
+        if self._late:
+            self._late = False
+            late = dict(zip(self._asked, self._answers, strict=True))
+            if not late.keys().isdisjoint(asked):
+                return [late.get(question) for question in asked]
         if self._worker is None:
             worker = threading.Thread(target=self._work, name="waits", daemon=True)
             try:
@@ -74,7 +85,8 @@ class WaitReader:
         self._asked = asked
         self._ready.clear()
         self._begins.set()
-        return self._answers if self._ready.wait(patience_s) else None
+        self._late = not self._ready.wait(patience_s)
+        return None if self._late else self._answers
 
     def _work(self) -> None:
         while True:

@@ -127,9 +127,8 @@ class WaitingCalls:
     def _ask(self, keys: Sequence[tuple[int, int]], here: dict[tuple[int, int], Listed], now_s: float) -> None:
         if not keys:
             return
-        rows = [here[key].row for key in keys]
         try:
-            found = self._root.waits([_question(row) for row in rows])
+            found = self._root.waits([_question(here[key]) for key in keys])
         except OSError:  # the helper process with root's rights has ended, and we are about to end too
             return
         if found is None:
@@ -145,11 +144,12 @@ class WaitingCalls:
             self._known[key] = _Known(wait, fields, now_s)
 
 
-def _question(row: InFlight) -> Question:
+def _question(call: Listed) -> Question:
+    row = call.row
     kind, argument = question_of(row.abi, row.name)
     # What the kernel calls x32 has a bit more.
     nr = row.nr | abis.X32_BIT if row.abi == "x32" else row.nr
-    return Question(row.pid, row.tid, nr, kind, argument)
+    return Question(row.pid, row.tid, nr, kind, argument, call.enter_ns)
 
 
 def _fields(wait: Wait) -> dict[str, object]:
