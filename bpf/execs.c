@@ -28,6 +28,7 @@ enum parameter {
 	PARAMETER_ARGV_BYTES = 1, /* of arguments that are reported; at most ARGV_MASK + 1 */
 	PARAMETER_ENV_BYTES = 2, /* of the environment that are reported; at most ENV_MASK + 1; 0: none of it is read */
 	PARAMETER_FREES_LATE = 3, /* the kernel frees the memory of a process after sched_process_exit */
+	PARAMETER_ONLY_COUNTS = 4, /* ends of processes are counted, and nothing is reported */
 };
 
 enum event_kind { EVENT_EXEC = 1, EVENT_FAILED = 2, EVENT_EXIT = 3, EVENT_FREED = 4 };

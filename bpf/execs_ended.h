@@ -85,6 +85,40 @@ INLINE int process_freed(void *ctx)
 
 #include "execs_killers.h"
 
+/* ---- How processes ended: counted whether or not the event of the end finds room in the buffer ---- */
+
+#define ENDINGS_ERROR 65 /* a status other than 0; below are the signals, and 0 */
+BPF_PERCPU_ARRAY(endings, u64, ENDINGS_ERROR + 1); /* layout known to src/ebpftop/probes/ending_totals.py */
+
+struct ended_process {
+	u64 start_ns;
+	u32 tgid;
+	u32 unused;
+};
+/* Those that had other threads left, whose last two may both see themselves as the last. */
+BPF_TABLE("lru_hash", struct ended_process, u8, ended_processes, 1024);
+
+/* *status*: as wait4 reports it. */
+INLINE void count_ending(u32 tgid, char *signal, const char *leader, u32 status)
+{
+	/* A thread that is not the first is gone when it is released, after this: so of one thread there is no other. */
+	if (load_u32(signal, OFF_SIGNAL_NR_THREADS) > 1) {
+		struct ended_process process = {.start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME), .tgid = tgid};
+		u8 yes = 1;
+
+		if (ended_processes.insert(&process, &yes)) /* another thread was first */
+			return;
+	}
+	u32 how = status & 0x7f;
+
+	if (!how && status)
+		how = ENDINGS_ERROR;
+	u64 *count = endings.lookup(&how);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
 /* ---- The end ---- */
 
 INLINE void count_thread(u32 tgid, const char *leader)
@@ -122,24 +156,31 @@ INLINE int process_ended(void *ctx)
 	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
 	u32 tgid = load_u32(task, OFF_TASK_TGID);
 
-	forget_attempt((u64)task); /* killed inside execve */
+	if (!PARAMETER(ONLY_COUNTS))
+		forget_attempt((u64)task); /* killed inside execve */
 	/* Report only the last thread. If two race, both see zero, and user space drops the second by (pid, start). The
 	 * thread may have a name of its own, so the filter matches the name of the process, which is what ends. */
 	if (!filter_matches(tgid, leader))
 		return 0;
 	if (load_u32(signal, OFF_SIGNAL_LIVE)) {
-		count_thread(tgid, leader);
+		if (!PARAMETER(ONLY_COUNTS))
+			count_thread(tgid, leader);
 		return 0;
 	}
+	/* What wait4 reports, kernel/exit.c wait_task_zombie(). */
+	u32 status = load_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? load_u32(signal, OFF_SIGNAL_EXIT_CODE)
+									    : load_u32(leader, OFF_TASK_EXIT_CODE);
+
+	count_ending(tgid, signal, leader, status);
+	if (PARAMETER(ONLY_COUNTS))
+		return 0;
 	struct exit_event exit = {.event.kind = EVENT_EXIT};
 	struct event *event = &exit.event;
 	struct ending *ending = &exit.ending;
 
 	count_seen(EVENT_EXIT);
 	fill_identity(event, task);
-	/* What wait4 reports, kernel/exit.c wait_task_zombie(). */
-	event->ret = load_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? load_u32(signal, OFF_SIGNAL_EXIT_CODE)
-									    : load_u32(leader, OFF_TASK_EXIT_CODE);
+	event->ret = status;
 	load_comm(event->comm, leader);
 	fill_usage(&ending->usage, task, signal);
 	ending->usage.runtime_ns += unaccounted_ns(task, event->time_ns);

@@ -10,6 +10,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
+from ebpftop.core.ending_records import EndingRow
 from ebpftop.core.group_records import CgroupRow, CommRow, UidRow
 from ebpftop.core.load_records import (
     CodeLine,
@@ -37,6 +38,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
 # Parts of records have no kind; the page gives them these names.
 PARTS: dict[type[msgspec.Struct], str] = {
     Attempt: "attempt",
+    EndingRow: "ending",
     UserRow: "user",
     SyscallRow: "call",
     InFlight: "flight",

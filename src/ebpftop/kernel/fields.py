@@ -59,6 +59,7 @@ _FIELDS = (
     Field("UIDMAP_EXTENTS", "uid_gid_map", ("extent",), optional=True),
     Field("UIDMAP_COUNT", "uid_gid_map", ("nr_extents",), optional=True),
     Field("SIGNAL_LIVE", "signal_struct", ("live",)),
+    Field("SIGNAL_NR_THREADS", "signal_struct", ("nr_threads",)),
     Field("SIGNAL_FLAGS", "signal_struct", ("flags",)),
     Field("SIGNAL_EXIT_CODE", "signal_struct", ("group_exit_code",)),
     # What a process used: its threads that were reaped are summed up in signal_struct, the others have their own.

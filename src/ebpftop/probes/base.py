@@ -50,10 +50,12 @@ class Context:
     attach: Mapping[str, str] = field(default_factory=dict)  # --attach: probe name (or probe.part) to attach option
     failures: bool = True
     exits: bool = True
+    exec_events: bool = True  # False: of the exec log only how processes ended, counted
     latency: bool = True
     processes: bool = True
     pairs_every_s: float = 0.0  # how often to read who makes which call while nobody looks; 0: with each reading
     pairs_calm_s: float = 0.0  # the same while there are few calls
+    in_flight: bool = True  # which calls are in progress
     waits_of_all: bool = True  # ask what each call in flight waits for, also while nobody looks
     printk: bool = False
     env: tuple[str, ...] = ()  # --env: names of variables whose values are reported

@@ -30,14 +30,19 @@ def start_ladder() -> tuple[AttachOption, ...]:
     )
 
 
-def exit_ladder() -> tuple[AttachOption, ...]:
+def exit_ladder(*, only_totals: bool = False) -> tuple[AttachOption, ...]:
     """Where the ends of processes are seen, who sends a signal, and what the scheduler's clock is.
 
-    The fields of the tracepoint signal:signal_generate do not say which process gets it, so there is no other place.
+    *only_totals*: the ends alone. The fields of the tracepoint signal:signal_generate do not say which process gets it,
+    so there is no other place.
     """
     besides = (
-        Attach("raw_tracepoint", "signal_generate", "killer_on_signal_generate", without=KILLERS),
-        Attach("raw_tracepoint", "sched_wakeup_new", "clock_on_sched_wakeup_new", without=UNACCOUNTED),
+        ()
+        if only_totals
+        else (
+            Attach("raw_tracepoint", "signal_generate", "killer_on_signal_generate", without=KILLERS),
+            Attach("raw_tracepoint", "sched_wakeup_new", "clock_on_sched_wakeup_new", without=UNACCOUNTED),
+        )
     )
     return (
         AttachOption(FREE, (Attach("raw_tracepoint", "sched_process_exit", "exit_on_sched_process_exit"), *besides)),

@@ -19,7 +19,8 @@ from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.event_buffer import RING_BYTES_MAX, Events
 from ebpftop.kernel.fields import Defines
 from ebpftop.kernel.loader import Module
-from ebpftop.probes.base import Context, KernelProbe
+from ebpftop.probes.base import Context, KernelProbe, ProbeError
+from ebpftop.probes.ending_totals import EndingTotals
 from ebpftop.probes.environments import Environments, difference
 from ebpftop.probes.exec_event import (
     CGROUP_CUT,
@@ -45,6 +46,7 @@ from ebpftop.probes.procfs import ProcessTable, SeenProcess
 from ebpftop.syscalls.errno_names import error_name, signal_name
 
 _ATTEMPT_BYTES = 72  # struct attempt
+_NO_RING_BYTES = 4096  # the smallest that there is
 _ALIVE_MAX = 200_000
 _ENDED_MAX = 4096
 # How often to look for exits without an event: lost ones, or of a process that the filter no longer matches (new user).
@@ -58,7 +60,11 @@ _ENV_NAMES_BYTES = {"ring": 8 << 10, "perf": 4 << 10}
 
 
 class ExecsProbe(KernelProbe):
-    """Exec and Exit records from a buffer; Process records of what already ran, and of parents that only forked."""
+    """Exec and Exit records from a buffer; Process records of what already ran, and of parents that only forked.
+
+    An Endings record at each reading: totals that are exact whatever the buffer lost. If only these are asked for, one
+    small program is attached, and there is no buffer.
+    """
 
     file: ClassVar[str] = "execs.c"
     ring_bytes: int = RING_BYTES_MAX
@@ -66,6 +72,10 @@ class ExecsProbe(KernelProbe):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._events: Events | None = None
+        if not context.exec_events:
+            self.ring_bytes = _NO_RING_BYTES
+        self._endings = EndingTotals()
+        self._sees_endings = False
         self._just_attached = False
         self._rescan_due = False
         self._absent_due_s = 0.0
@@ -97,12 +107,20 @@ class ExecsProbe(KernelProbe):
         buffer = self.context.buffer
         env_bytes = (_ENV_BYTES if self.context.env else _ENV_NAMES_BYTES)[buffer] if self.context.env_names else 0
         late = kernel_version() >= FREES_LATE_SINCE
-        return {"ARGV_BYTES": _ARGV_BYTES[buffer], "ENV_BYTES": env_bytes, "FREES_LATE": late}
+        return {
+            "ARGV_BYTES": _ARGV_BYTES[buffer],
+            "ENV_BYTES": env_bytes,
+            "FREES_LATE": late,
+            "ONLY_COUNTS": not self.context.exec_events,
+        }
 
     def map_entries(self) -> Mapping[str, int]:
         return dict.fromkeys(("exec_scratch", "failed_scratch", "failed_claims"), maps.CPUS)
 
     def prepare(self, module: Module) -> None:
+        self._sees_endings = False
+        if not self.context.exec_events:
+            return
         self._events = Events(module, self.context.buffer, TIME_AT)
         self._exits_missed = 0, 0
         self._started_at.clear()  # programs may start in place of others while the probe is off
@@ -113,9 +131,11 @@ class ExecsProbe(KernelProbe):
         return {part: names(options) for part, options in parts.items()}
 
     def attach(self, module: Module) -> str:
-        # Exits are attached before starts (and detached after them): if a start is seen, its exit is seen too.
+        if not self.context.exec_events:
+            return self._attach_endings(module)
+        # Endings are attached before starts (and detached after them): if a start is seen, its exit is seen too.
         if self.context.exits:
-            self.attach_first(module, exit_ladder(), "exits")
+            self._sees_endings = self.attach_first(module, exit_ladder(), "exits").via is not None
         exits, self.attempts = self.attempts, ()
         try:
             via = self.attach_first_or_fail(module, start_ladder(), "starting programs")
@@ -124,6 +144,24 @@ class ExecsProbe(KernelProbe):
         finally:
             self.attempts += exits
         return via
+
+    def _attach_endings(self, module: Module) -> str:
+        via = self.attach_first(module, exit_ladder(only_totals=True), "exits").via
+        if via is None:
+            raise ProbeError("the ends of processes cannot be seen on this kernel", attempts=self.attempts)
+        self._sees_endings = True
+        return via
+
+    def read_counters(self, now: float) -> list[Record]:
+        return [self._endings.read(self.module, now)] if self.module is not None and self._sees_endings else []
+
+    def save_totals(self, module: Module) -> None:
+        if self._sees_endings:
+            self._endings.save(module)
+
+    @property
+    def expects_events(self) -> bool:
+        return self.context.exec_events
 
     def release(self) -> None:
         if self._events is not None:

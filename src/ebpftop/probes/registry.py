@@ -63,6 +63,7 @@ PROBES = (
             "ebpftop.core.process_records:Exec",
             "ebpftop.core.process_records:Exit",
             "ebpftop.core.process_records:Process",
+            "ebpftop.core.ending_records:Endings",
         ),
         ladders=("failures", "exits"),
     ),

@@ -197,6 +197,7 @@ class SyscallPrograms(CallPrograms):
         if self.latency:
             # From here on a return without an entry is a call that did not reach sys_enter.
             self.count_unentered_since(module, clocks.since_boot_ns())
+        if self.latency and self.context.in_flight:
             attached_ns = clocks.monotonic_ns()
             table = module.table("entered_before_attach")
             self._before_attach = EnteredBefore(self.context.root, table, self.slots, attached_ns, self._matches)

@@ -125,7 +125,7 @@ class SyscallsProbe(SyscallPrograms):
                 in_flight=syscall_counters.in_flight(
                     module, self.slots, now_ns, matches_call, self._before_attach, self._waits, self.watched_pid
                 )
-                if self.latency
+                if self.latency and self.context.in_flight
                 else (),
                 processes=who.processes,
                 process_totals=who.totals,

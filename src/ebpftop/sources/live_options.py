@@ -32,10 +32,12 @@ class Options:
     buffer: Buffer | None = None  # None: the ring if the kernel has it
     attach: Mapping[str, str] = field(default_factory=dict)
     failures: bool = True
+    exec_events: bool = True  # False: of the exec log only how processes ended, counted
     latency: bool = True
     processes: bool = True
     pairs_every_s: float = PAIRS_EVERY_S
     pairs_calm_s: float = PAIRS_EVERY_S
+    in_flight: bool = True  # which calls are in progress
     waits_of_all: bool = True  # False: of the first calls in flight, until somebody looks at all of them
     printk: bool = False
     env: tuple[str, ...] = ()  # variables of the environment whose values are in records: "PATH", "LC_*", "all"
