@@ -32,6 +32,7 @@ packages_of() {
     gcc:dnf) echo gcc glibc-devel ;;
     shellcheck:dnf) echo ShellCheck ;;
     perf:apt-get) echo linux-perf ;;
+    prometheus:dnf) echo golang-github-prometheus ;;
     bpftool:pacman) echo bpf ;;
     busybox:apt-get) echo busybox-static ;;
     qemu-system-aarch64:apt-get) echo qemu-system-arm ;;

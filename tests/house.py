@@ -17,7 +17,7 @@ LAYERS = (
     ("core",),
     ("probes.registry",),
     ("lifecycle", "syscalls"),
-    ("kernel", "models", "recording"),
+    ("kernel", "models", "recording", "serving"),
     ("probes", "conversion"),
     ("settings", "sources"),
     ("ui.answers", "ui.export", "ui.themes", "ui.textual_fixes", "ui.words"),

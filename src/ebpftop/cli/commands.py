@@ -20,6 +20,7 @@ from ebpftop.cli.options import (
 from ebpftop.cli.parser import Parser, add_old_name
 from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
+from ebpftop.serving.address import DEFAULT as LISTEN
 from ebpftop.settings import values
 
 _EPILOG = """\
@@ -193,6 +194,32 @@ def _check(command: argparse.ArgumentParser) -> None:
     command.set_defaults(**watching_defaults() | {"probes": registry().names, "interval": 1.0})
 
 
+def _serve(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--listen",
+        type=values.listen_address,
+        metavar="ADDR:PORT",
+        help=f"serve /metrics and /healthz there; {LISTEN} if no other output is named",
+    )
+    command.add_argument(
+        "--textfile",
+        metavar="FILE.prom",
+        help="write the metrics into this file, for node_exporter's textfile collector",
+    )
+    command.add_argument(
+        "--histograms",
+        choices=("none", "coarse", "full"),
+        default="coarse",
+        help="durations of system calls: 8 buckets for each (default), all 44, or none",
+    )
+    command.add_argument(
+        "--by",
+        choices=("unit", "container"),
+        help="also what the processes of each do; the first 100 have names, the rest is other",
+    )
+    add_watching(command, "execs,users,syscalls", events=False)
+
+
 def _convert(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "file", metavar="FILE", help="a recording, FILE@FROM..TO for a part of it (as @14:02..14:05), - for stdin"
@@ -235,6 +262,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "lesson": ("the first lesson in eBPF: four programs, each with its source, bytecode, maps and output", _lesson),
     "stream": ("records as JSON Lines on stdout, without a screen", _stream),
     "record": ("the same records into a file", _record),
+    "serve": ("metrics for Prometheus and the like, without a screen", _serve),
     "replay": ("the screen, on a recording or on a pipe", _replay),
     "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _demo),
     "diff": ("what changed between two recordings, or two parts of one", _diff),

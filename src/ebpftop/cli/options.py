@@ -36,10 +36,13 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True, loads: bool = False) -> None:
-    """Add the options that live, stream, record and run share; *probes* is what stands for none given.
+def add_watching(
+    parser: argparse.ArgumentParser, probes: str = "", *, pid: bool = True, loads: bool = False, events: bool = True
+) -> None:
+    """Add the options that live, stream, record, run and serve share; *probes* is what stands for none given.
 
-    *loads*: a C file may be loaded, and where its functions hang may be said.
+    *loads*: a C file may be loaded, and where its functions hang may be said. If no *events* are reported, what is
+    about these alone is left out, and has its defaults.
     """
     parser.add_argument(
         "--probes",
@@ -51,7 +54,8 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         "--interval",
         type=values.interval,
         metavar="S",
-        help="seconds between readings of the counters; 1 (without it, who makes which call is read every 5)",
+        help="seconds between readings of the counters; "
+        + ("1 (without it, who makes which call is read every 5)" if events else "5"),
     )
     chosen = parser.add_argument_group("filters, decided in the kernel; each may be repeated")
     kinds: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
@@ -91,27 +95,58 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
             metavar="MIB",
             help=f"memory of the kernel that all maps of FILE.c together may take, in MiB; {MAP_MIB}",
         )
-    kernel.add_argument(
-        "--failures",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="also show execve calls that fail; on (where it taxes every syscall, `check` says so)",
-    )
+    if events:
+        kernel.add_argument(
+            "--failures",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="also show execve calls that fail; on (where it taxes every syscall, `check` says so)",
+        )
     kernel.add_argument(
         "--latency",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="time system calls and count their errors; on (without it they are only counted, at half the cost)",
     )
-    kernel.add_argument(
-        "--env",
-        type=values.env,
-        default=(),
-        metavar="NAMES",
-        help="values in the environment of programs that start: HOME,LC_* or all (they may be secrets); names alone. "
-        "none: not even names",
-    )
+    if events:
+        kernel.add_argument(
+            "--env",
+            type=values.env,
+            default=(),
+            metavar="NAMES",
+            help="values in the environment of programs that start: HOME,LC_* or all (they may be secrets); names "
+            "alone. none: not even names",
+        )
     kernel.add_argument("--ignore", metavar="CALLS", help="system calls neither counted nor timed: read,futex")
+    if events:
+        _add_tracing(kernel)
+    kernel.add_argument(
+        "--btf",
+        action="store_true",
+        help="ebpftop's own programs keep their types and the lines of their source, for bpftool and the sheet of a "
+        "probe; the first start takes longer",
+    )
+    if events:
+        printk = kernel.add_argument(
+            "--printk",
+            action="store_true",
+            help="let the syscalls probe's exec and timer handlers print into the trace log (bpf_trace_printk)",
+        )
+        add_old_name(kernel, "--say", printk)
+    else:
+        parser.set_defaults(**{name: value for name, value in _of_events().items() if parser.get_default(name) is None})
+    add_old_name(kernel, "--via", attach)
+
+
+def _of_events() -> dict[str, Any]:
+    """Return what the options that are about events are if none is given."""
+    return {name: watching_defaults()[name] for name in _EVENTS}
+
+
+_EVENTS = ("failures", "env", "trace", "trace_limit", "stacks", "printk")
+
+
+def _add_tracing(kernel: argparse._ArgumentGroup) -> None:
     kernel.add_argument(
         "--trace",
         metavar="CALLS",
@@ -129,19 +164,6 @@ def add_watching(parser: argparse.ArgumentParser, probes: str = "", *, pid: bool
         action="store_true",
         help="traced calls have the stack of the program, and of the kernel where they slept, with names of functions",
     )
-    kernel.add_argument(
-        "--btf",
-        action="store_true",
-        help="ebpftop's own programs keep their types and the lines of their source, for bpftool and the sheet of a "
-        "probe; the first start takes longer",
-    )
-    printk = kernel.add_argument(
-        "--printk",
-        action="store_true",
-        help="let the syscalls probe's exec and timer handlers print into the trace log (bpf_trace_printk)",
-    )
-    add_old_name(kernel, "--via", attach)
-    add_old_name(kernel, "--say", printk)
 
 
 class _When(argparse.Action):

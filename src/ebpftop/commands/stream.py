@@ -76,7 +76,7 @@ def pump(
             for record in records:
                 if isinstance(record, Probe) and record.gone != gone:
                     gone = record.gone
-                    _report_gone(gone)
+                    report_gone(gone)
             wait_s = pause_s(len(records))
             left_s = wait_s if until is None else min(wait_s, until - time.monotonic())
             if left_s > 0 and _goes_on(when):
@@ -94,7 +94,7 @@ def _goes_on(when: When | None) -> bool:
     return process.asked is None and (when is None or when.status is None)
 
 
-def _report_gone(gone: tuple[str, ...]) -> None:
+def report_gone(gone: tuple[str, ...]) -> None:
     """Report what the filter names but what no longer exists; or that all of it exists again."""
     for one in gone:
         # A process that gets the pid of one that ended is another process.

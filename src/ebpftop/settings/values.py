@@ -8,10 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from typing import TYPE_CHECKING
 
 from ebpftop.core.records import ProbeName
 from ebpftop.filters.spec import COMM_BYTES, UID_MAX, comm_bytes, is_cgroup_path
 from ebpftop.probes.registry import LOAD, registry
+
+if TYPE_CHECKING:
+    from ebpftop.serving.address import Address
 
 
 def seconds(text: str) -> float:
@@ -49,6 +53,16 @@ def names(text: str) -> tuple[str, ...]:
     if not chosen:
         raise argparse.ArgumentTypeError("no name is given")
     return chosen
+
+
+def listen_address(text: str) -> Address:
+    """Return where to listen."""
+    from ebpftop.serving.address import parse_address
+
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def minutes(text: str) -> float:

@@ -1,0 +1,1 @@
+"""What `ebpftop serve` makes of records for engines that collect from many machines: totals, and their formats."""
