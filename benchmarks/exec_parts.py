@@ -2,6 +2,7 @@
 """Where the time of an exec goes in the kernel: ns in each program of ebpftop, from the kernel's own run statistics.
 
     sudo .venv/bin/python benchmarks/exec_parts.py [--probes execs,users] [--rounds N] [--spawns N] [--no-failures]
+                                                 [--totals]
 
 A program (`brief`, with two arguments) is started again and again on one CPU. Printed for each program that runs at an
 exec or an exit: runs for each start, ns of a run (in the fastest round, and the median), and ns for each start. The
@@ -55,8 +56,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--spawns", type=int, default=2000)
     parser.add_argument("--no-failures", action="store_true")
+    parser.add_argument("--totals", action="store_true", help="as `ebpftop serve` attaches them")
     args = parser.parse_args()
-    source = KernelSource(Options(probes=tuple(args.probes.split(",")), failures=not args.no_failures))
+    source = KernelSource(
+        Options(
+            probes=tuple(args.probes.split(",")),
+            failures=not args.no_failures,
+            exec_events=not args.totals,
+            in_flight=not args.totals,
+            processes=not args.totals,
+        )
+    )
     cpu = max(os.sched_getaffinity(0))
     ns: dict[str, list[float]] = {}
     per_start: dict[str, float] = {}
