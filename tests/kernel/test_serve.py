@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +22,7 @@ from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
 from tests.kernel.support import compile_c, needs_root
 from tests.kernel.workload_context import WANTED_UID, in_child, many_programs
+from tests.prometheus import Prometheus, needs_prometheus
 
 pytestmark = needs_root
 
@@ -224,60 +220,8 @@ def test_the_counters_are_what_was_done(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-# ---- A real Prometheus ----
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-class Prometheus:
-    """A Prometheus that scrapes one target five times a second."""
-
-    def __init__(self, folder: Path, target: int) -> None:
-        self.folder = folder
-        self.port = free_port()
-        (folder / "p.yml").write_text(
-            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
-            f"scrape_configs: [{{job_name: e, static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}]\n"
-        )
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        with open(self.folder / "log", "ab") as log:
-            child = subprocess.Popen(
-                [
-                    *("prometheus", f"--config.file={self.folder}/p.yml", f"--storage.tsdb.path={self.folder}/d"),
-                    f"--web.listen-address=127.0.0.1:{self.port}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            yield
-        finally:
-            child.terminate()
-            child.wait(60)
-
-    def ask(self, query: str, at: float | None = None) -> list[dict[str, list[float]]]:
-        """Return the answer to a query; nothing while it does not answer yet."""
-        asked = urllib.parse.urlencode({"query": query, **({} if at is None else {"time": f"{at:.3f}"})})
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/query?{asked}", timeout=30) as answer:
-                found: list[dict[str, list[float]]] = json.load(answer)["data"]["result"]
-                return found
-        except OSError:
-            return []
-
-    def values(self, series: str) -> Sequence[list[float]]:
-        """Return time and value of all samples of one series."""
-        found = self.ask(f"{series}[1h]")
-        return found[0]["values"] if found else ()  # type: ignore[return-value]  # a range has lists of them
-
-
 @pytest.mark.heavy
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not installed: script/test does that")
+@needs_prometheus
 def test_a_prometheus_that_was_stopped_meanwhile_misses_nothing(tmp_path: Path) -> None:
     ends = 'ebpftop_process_exits_total{reason="ok",signal=""}'
     with Serving("--listen", "127.0.0.1:0") as serving:
