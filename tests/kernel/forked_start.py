@@ -1,4 +1,4 @@
-"""Start ebpftop by fork(2) from a process that has imported it: under emulation, imports take half of a start.
+"""Start ebpftop by fork(2) from a process that has imported it: imports take half of a start.
 
 `python -m tests.kernel.forked_start` is that process. Its standard input is a socket; each message asks for one start.
 """

@@ -52,8 +52,8 @@ def whole_lines(lines: Iterable[str]) -> Iterator[Line]:
 class Stream:
     """`ebpftop stream` as a child process; usable as a context manager that is entered once all probes are up."""
 
-    forked = EMULATED
-    """Whether it may start by fork(2) from a process that has imported it."""
+    forked = True
+    """Whether it may start by fork(2) from a process that has imported it: half of a start is imports."""
 
     def __init__(self, *arguments: str, probes: str = "execs,users,syscalls,trace") -> None:
         self.command = [sys.executable, "-m", "ebpftop", "stream", "--probes", probes, *arguments]
