@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -92,9 +93,11 @@ def test_a_kill_leaves_what_was_there_a_second_before(tmp_path: Path) -> None:
 
 def test_it_stops_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
-    done = subprocess.run([*RECORD, str(path), *ME, "--duration", "1"], capture_output=True, text=True, check=False)
+    command = [*RECORD, str(path), *ME, "--duration", "1", "--host-field", "--host-name", "web-1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout == ""
+    assert {json.loads(line)["host"] for line in path.read_text().splitlines()} == {"web-1"}
     assert play(path)[1].damage.report() == []
 
 

@@ -82,6 +82,17 @@ def _stream(command: argparse.ArgumentParser) -> None:
         help="record what ebpftop itself has loaded, too: programs, code, maps, source. `replay` shows it in the sheet "
         "of a probe; it takes some 100 kB a probe",
     )
+    command.add_argument(
+        "--host-field",
+        action="store_true",
+        help="each record has the name of this machine, as the field `host`: so those of several can come together",
+    )
+    command.add_argument(
+        "--host-name",
+        type=values.host,
+        metavar="NAME",
+        help="what this machine is called in the header, and with --host-field; if not given, its node name",
+    )
     add_load(command)
     add_watching(command, loads=True)
     when = add_when(command, "say so on stderr")
@@ -156,8 +167,18 @@ def _record(command: argparse.ArgumentParser) -> None:
     _stream(command)
 
 
+def _add_host(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--host",
+        type=values.host,
+        metavar="NAME",
+        help="of records of several hosts (`stream --host-field`) only those of this one",
+    )
+
+
 def _replay(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE", help="a recording, or - for a stream on stdin")
+    _add_host(command)
     _demo(command)
 
 
@@ -178,6 +199,7 @@ def _diff(command: argparse.ArgumentParser) -> None:
         help="after: another one, or another part: FROM and TO as 14:02, 2026-11-28T14:02, +90s, -1m",
     )
     command.add_argument("--json", action="store_true", help="as one JSON object")
+    _add_host(command)
 
 
 def _check(command: argparse.ArgumentParser) -> None:
@@ -229,6 +251,7 @@ def _convert(command: argparse.ArgumentParser) -> None:
         "-o", dest="output", type=values.new_file, metavar="OUT", help="write this new file; stdout without it"
     )
     command.add_argument("--force", action="store_true", help="overwrite OUT")
+    _add_host(command)
     perfetto = command.add_argument_group("--to perfetto: for ui.perfetto.dev")
     perfetto.add_argument(
         "--slower", type=values.span_ns, metavar="TIME", help="calls that took so long, as 500us, 2s; default 10ms"

@@ -66,7 +66,7 @@ def _convert(args: argparse.Namespace, fd: int, name: str, typed: TypedSpan | No
     if is_stream(fd):
         process.end_by(lambda: None)  # a stream that nobody needs any more is at its end: `passage` sees it
         wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
-    passage = Passage(fd, name, lambda: process.asked is not None)
+    passage = Passage(fd, name, lambda: process.asked is not None, args.host)
     span = EVERYTHING
     first = passage.first_time()
     if typed is not None:

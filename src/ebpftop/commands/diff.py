@@ -37,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
         from ebpftop.kernel.capabilities import give_up_root
 
         give_up_root(Path(__file__))
-    a, b = (_figures(fd, "stdin" if path == "-" else path, span) for fd, (path, span) in zip(fds, typed, strict=True))
+    a, b = (
+        _figures(fd, "stdin" if path == "-" else path, span, args.host)
+        for fd, (path, span) in zip(fds, typed, strict=True)
+    )
     changed = compare(a, b, (args.before, args.after))
     if args.json:
         text = msgspec.json.format(msgspec.json.encode(changed), indent=2).decode() + "\n"
@@ -47,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _figures(fd: int, name: str, typed: TypedSpan | None) -> SpanFigures:
-    """Add up a recording, or a part of it; report what could not be read."""
+def _figures(fd: int, name: str, typed: TypedSpan | None, host: str | None) -> SpanFigures:
+    """Add up a recording of *host*, or a part of it; report what could not be read."""
     if is_stream(fd):
         wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
-    passage = Passage(fd, name)
+    passage = Passage(fd, name, host=host)
     try:
         last = passage.last_time()
         begin, end = -math.inf, math.inf if last is None else last

@@ -9,6 +9,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebpftop.core.escape import printable
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import Filter, Values
 from ebpftop.kernel import capabilities, compile_helper, tracefs
@@ -217,7 +218,13 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         stacks=args.stacks,
         own_programs=getattr(args, "own_programs", False),
         btf=args.btf,
+        host=host_name(args),
     )
+
+
+def host_name(args: argparse.Namespace) -> str:
+    """Return the name of this machine: what it is called in records."""
+    return printable(getattr(args, "host_name", None) or platform.node())
 
 
 def root_work(*, loads: bool = False) -> RootWork:

@@ -9,6 +9,7 @@ from ebpftop.commands.delivered import Delivered
 from ebpftop.commands.kernel_options import (
     NO_PRIVILEGE,
     check_machine,
+    host_name,
     open_kernel,
     options_of,
     refused,
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     when = When(args, runner) if args.when else None
     # The file first: if it cannot be created, fail before the slow attaching.
     with as_invoker():
-        writer = RecordingWriter(args.file, replace=args.force)
+        writer = RecordingWriter(args.file, replace=args.force, host_field=host_name(args) if args.host_field else None)
 
     def discard_now() -> None:
         with as_invoker():

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     need_terminal(args.memory, keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_file(args.file)
     # A file on stdin is still a file: the screen can seek in it.
-    return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when, args.settings)
+    return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when, args.settings, host=args.host)
 
 
 def speed_of(args: argparse.Namespace) -> float:
@@ -52,10 +52,12 @@ def show(
     settings: Settings | None = None,
     *,
     workbench: bool = False,
+    host: str | None = None,
 ) -> int:
     """Show the recording or stream *fd*, called *name*, at *speed*, with *watches*; return the exit status.
 
-    *fd* is now owned here. *workbench*: begin with the file that was recorded.
+    *fd* is now owned here. *workbench*: begin with the file that was recorded. *host*: whose records are shown if there
+    are those of several.
     """
     if sys.platform == "linux":
         # Its author is unknown, so it is not read with root's rights.
@@ -66,9 +68,9 @@ def show(
         give_up_root(Path(__file__))
         limits.require_threads(limits.REPLAY_SCREEN)
     if is_stream(fd):
-        return _show_pipe(fd, watches, settings)
+        return _show_pipe(fd, watches, settings, host)
     process.take_keys()
-    source = ReplaySource(name, speed, fd)
+    source = ReplaySource(name, speed, fd, host)
     return _show(source, source.damage, watches, settings, workbench=workbench or source.is_of_a_file)
 
 
@@ -82,10 +84,10 @@ def need_terminal(memory_mib: int, instead: str = INSTEAD, *, keys: bool = True)
     stdio.require_terminal(instead, keys=keys)
 
 
-def _show_pipe(fd: int, watches: list[Watch], settings: Settings | None = None) -> int:
+def _show_pipe(fd: int, watches: list[Watch], settings: Settings | None, host: str | None) -> int:
     # A terminal that shows nothing looks like a hang.
     wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
-    pipe = PipeSource(fd)  # before the first record, ssh or sudo may ask for a password on the terminal
+    pipe = PipeSource(fd, host)  # before the first record, ssh or sudo may ask for a password on the terminal
     process.take_keys()
     return _show(HistorySource(pipe), pipe.damage, watches, settings)
 

@@ -123,8 +123,8 @@ def run(args: argparse.Namespace) -> int:
     outputs = redirect_stdio()
     when = When(args, runner) if args.when else None
     stdout = LineWriter(outputs.stdout_fd)
-    encoder = ReadingEncoder()
     source = open_kernel(options_of(args), root_work(loads=args.load is not None))
+    encoder = ReadingEncoder(source.header.host if args.host_field else None)
     delivered = Delivered()
 
     def so_far() -> str:

@@ -107,6 +107,8 @@ class FileChunks:
         self.stop = -(-os.fstat(fd).st_size // self._stretch)
         self.upgrade: Callable[[bytes], bytes] | None = None
         """Makes lines of schema 2 of those of the file."""
+        self.chosen: Callable[[bytes], bytes] | None = None
+        """Leaves only the lines of one host."""
 
     def close(self) -> None:
         """Close the file; later loads return nothing. Safe to call twice."""
@@ -115,8 +117,8 @@ class FileChunks:
     def load(self, number: int) -> Chunk:
         """Return a chunk; an empty one if nothing begins in it."""
         parts = self._parts(self._piece(number), number)
-        if self.upgrade:
-            parts = tuple(Part(self.upgrade(part.data), part.lost, part.reason) for part in parts)
+        for change in filter(None, (self.chosen, self.upgrade)):
+            parts = tuple(Part(change(part.data), part.lost, part.reason) for part in parts)
         return Chunk(parts)
 
     def _parts(self, piece: bytes, number: int) -> tuple[Part, ...]:

@@ -23,6 +23,7 @@ from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import LAST_TIME, Header, Record, TableReading
 from ebpftop.core.shared import ENVIRONMENTS
 from ebpftop.probes.registry import decode, registry
+from ebpftop.recording.hosts import OneHost
 from ebpftop.recording.readings import MAX_ROWS, ReadingDecoder
 
 # The record of the longest command line, or of all users that are counted one by one, has 2 MiB.
@@ -167,6 +168,8 @@ class ReadErrors:
         """Of some fault it is not known how many lines it is."""
         self.unknown = 0
         """Lines of kinds that this version does not know."""
+        self.hosts: OneHost | None = None
+        """Whose lines are read, and whose are left out."""
 
     @property
     def faults(self) -> tuple[ReadError, ...]:
@@ -206,11 +209,15 @@ class ReadErrors:
         """What is missing, in a few words: ``damaged: at least 3 lines missing``; empty if nothing is."""
         least = "at least " if self._is_least else ""
         parts = [f"damaged: {least}{counted(self.broken, 'line')} missing"] if self.broken else []
-        return ", ".join((*parts, *(["never closed"] if NEVER_CLOSED in self.notes else [])))
+        parts += ["never closed"] if NEVER_CLOSED in self.notes else []
+        parts += ["other hosts left out"] if self.hosts is not None and self.hosts.left_out_text() else []
+        return ", ".join(parts)
 
     def report(self) -> list[str]:
         """Return lines for stderr, empty if there was no error."""
         lines = list(self.notes)
+        if self.hosts is not None and (left_out := self.hosts.left_out_text()):
+            lines.append(left_out)
         if self.broken:
             lines.append(f"{counted(self.broken, 'broken line', whole=True)} passed over")
             alike = Counter(fault.reason for fault in self.faults)

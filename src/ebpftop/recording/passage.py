@@ -18,6 +18,7 @@ from ebpftop.recording import reader, schema1
 from ebpftop.recording.chunks import Chunk, FileChunks, Part
 from ebpftop.recording.figures import figures
 from ebpftop.recording.grouping import BACKWARDS_S
+from ebpftop.recording.hosts import OneHost
 from ebpftop.recording.index import Index, time_of
 from ebpftop.recording.lasting import Lasting
 from ebpftop.recording.parse import NEVER_CLOSED, ReadError, ReadErrors, read_lines
@@ -43,8 +44,11 @@ class Passage:
     span came before it.
     """
 
-    def __init__(self, fd: int, name: str, ends: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, fd: int, name: str, ends: Callable[[], bool] = lambda: False, host: str | None = None) -> None:
         """Own *fd*, a file, a pipe or a socket; SourceError if there is no recording.
+
+        Of records of several hosts those of *host* are read. Without it, reading raises SourceError at the first record
+        of a second one.
 
         A stream is also at its end when *ends* is true.
         """
@@ -52,11 +56,15 @@ class Passage:
         self.end: End | None = None
         self.is_over = False
         self._ends = ends
+        self._name = name
+        self._hosts = OneHost(host, in_order=True)
         self._chunks: FileChunks | None = None
         if reader.is_stream(fd):
             self._lines = self._begin_stream(fd)
         else:
-            self.header, self._chunks = reader.open_recording(fd, name, self.damage)
+            self.header, self._chunks = reader.open_recording(fd, name, self.damage, host)
+            assert self.damage.hosts is not None
+            self._hosts = self.damage.hosts
 
     def first_time(self) -> float:
         """Return the time of the first record of a file, of a stream that of its start; of a part, when it begins."""
@@ -72,7 +80,9 @@ class Passage:
         """Return the time of the last records of a file; None for a stream."""
         if self._chunks is None:
             return None
-        for number in range(self._chunks.stop - 1, max(-1, self._chunks.stop - 1 - _LAST_CHUNKS), -1):
+        # Other hosts may go on for hours after this one.
+        searched = self._chunks.stop if self._hosts.others else _LAST_CHUNKS
+        for number in range(self._chunks.stop - 1, max(-1, self._chunks.stop - 1 - searched), -1):
             times = [time_of(record) for record in self._chunks.load(number).records()]
             if times:
                 return max(times)
@@ -164,12 +174,14 @@ class Passage:
         """Yield all records from chunk *first* on, which begins with *line*; a stream has but one."""
         if self._chunks is None:
             for lines in self._lines:
+                self._hosts.refuse_others(self._name)
                 data = schema1.upgrade(lines) if self._is_old else lines
                 yield from read_lines(data, self.damage, line)
                 line += lines.count(b"\n")
             return
         for number in range(first, self._chunks.stop):
             chunk = self._chunks.load(number)
+            self._hosts.refuse_others(self._name)
             yield from chunk.records(self.damage, line)
             line += chunk.lines
 
@@ -181,7 +193,8 @@ class Passage:
             nonlocal came
             came += size
 
-        pieces = reader.lines_of(self._inputs(fd), self.damage, count)
+        self.damage.hosts = self._hosts
+        pieces = map(self._hosts.lines_of, reader.lines_of(self._inputs(fd), self.damage, count))
         for first in pieces:
             header = reader.header_of(Chunk((Part(first),)), self.damage)
             if header is not None:
@@ -193,7 +206,9 @@ class Passage:
             if came > _SEARCHED_BYTES:
                 break
         what = "no recording comes by the pipe" if came > _SEARCHED_BYTES else "the pipe ended without a record"
-        raise SourceError(what, "look at the messages of the other side; it must run as root")
+        raise self._hosts.not_found(self._name) or SourceError(
+            what, "look at the messages of the other side; it must run as root"
+        )
 
     def _inputs(self, fd: int) -> Iterator[bytes]:
         """Yield what comes from *fd*, at the end an empty input, and close it."""

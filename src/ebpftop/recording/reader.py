@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from ebpftop.core.escape import escape
 from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import SCHEMA, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.recording.chunks import Chunk, FileChunks, ZstChunks
+from ebpftop.recording.hosts import OneHost
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
 
 # If this many chunks have no record, the file is not a recording.
@@ -66,13 +68,22 @@ def is_stream(fd: int) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode))
 
 
-def open_recording(fd: int, path: str, damage: ReadErrors) -> tuple[Header, FileChunks]:
+def open_recording(fd: int, path: str, damage: ReadErrors, host: str | None = None) -> tuple[Header, FileChunks]:
     """Return the header and the chunks of the file *fd*, which they now own; SourceError if it is not a recording.
+
+    Of records of several hosts those of *host*; SourceError if it has none of these, or of several at its beginning.
 
     If the header does not say schema 2, the lines are upgraded to it.
     """
     chunks = _open_chunks(fd, path, damage)
-    header = _read_header(chunks, path, damage)
+    damage.hosts = OneHost(host, in_order=False)
+    chunks.chosen = damage.hosts.lines_of
+    try:
+        header = _read_header(chunks, path, damage, damage.hosts)
+        damage.hosts.refuse_others(path)
+    except SourceError:
+        chunks.close()
+        raise
     if header.schema < SCHEMA:
         chunks.upgrade = schema1.upgrade
     return as_schema2(header), chunks
@@ -117,14 +128,14 @@ def _read_head(fd: int, path: str) -> bytes:
     return head
 
 
-def _read_header(chunks: FileChunks, path: str, damage: ReadErrors) -> Header:
+def _read_header(chunks: FileChunks, path: str, damage: ReadErrors, hosts: OneHost) -> Header:
     """Return the header, or a substitute if it is damaged; SourceError if there is no record."""
-    for number in range(min(chunks.stop, _SEARCHED_CHUNKS)):
+    # A host may have come to the others at any time.
+    for number in range(chunks.stop if hosts.host is not None else min(chunks.stop, _SEARCHED_CHUNKS)):
         header = header_of(chunks.load(number), damage)
         if header is not None:
             return header
-    chunks.close()
-    raise SourceError(f"{path} is not a recording of ebpftop", _NO_RECORDING)
+    raise hosts.not_found(path) or SourceError(f"{path} is not a recording of ebpftop", _NO_RECORDING)
 
 
 def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
@@ -147,6 +158,9 @@ def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
                 break
     if first is None:
         return None
+    if damage.hosts is not None and damage.hosts.host is not None:
+        damage.note("the header is missing: the kernel is not known")
+        return Header(started=first, host=escape(damage.hosts.host))
     damage.note("the header is missing: host and kernel are not known")
     return Header(started=first)
 

@@ -15,6 +15,7 @@ import msgspec
 
 from ebpftop.core.record_lines import encode
 from ebpftop.core.records import Probe, Record, SeriesKey, TableReading, series_of
+from ebpftop.recording.hosts import add_host
 
 WHOLE_EVERY_S = 60.0
 # Readings come a little early or late, and one a minute is whole at least.
@@ -34,7 +35,9 @@ _R = TypeVar("_R", bound=Record)
 class ReadingEncoder:
     """Encodes the records of one output: the first reading of each series whole, later ones as what changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str | None = None) -> None:
+        """*host*: its name is in every line."""
+        self._host = host
         self._last: dict[SeriesKey, _Written] = {}
         self._bytes = 0
 
@@ -46,6 +49,8 @@ class ReadingEncoder:
         elif isinstance(record, TableReading) and record.keys:
             record = self._part(record)
         line = encode(record)
+        if self._host is not None:
+            line = add_host(line, record, self._host)
         self._bytes += len(line)
         return line
 

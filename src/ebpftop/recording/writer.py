@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from ebpftop.core.format import counted
-from ebpftop.core.record_lines import encode
 from ebpftop.core.records import End, Header, Record
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.helpers import open_null
@@ -36,11 +35,13 @@ class RecordingWriter:
     raises an error of the disk as SourceError, once.
     """
 
-    def __init__(self, path: str, *, replace: bool = False, is_copy: bool = False) -> None:
+    def __init__(
+        self, path: str, *, replace: bool = False, is_copy: bool = False, host_field: str | None = None
+    ) -> None:
         """Create *path*; SourceError if it exists (and not *replace*), is a link, or cannot be created.
 
         The first record must be the header. *is_copy*: the records are a copy, so records that do not fit are not lost,
-        and the file has its name only once it is closed.
+        and the file has its name only once it is closed. *host_field*: the name of the host is in every record.
         """
         self._copy = UnfinishedFile(path, replace) if is_copy else None
         self.path = path
@@ -59,7 +60,7 @@ class RecordingWriter:
         self._error_reported = False
         self._stop = threading.Event()
         self._last_time = 0.0
-        self._encoder = ReadingEncoder()
+        self._encoder = ReadingEncoder(host_field)
         # The first record starts it: a thread keeps the privileges of the moment of its start.
         self._thread: threading.Thread | None = None
 
@@ -112,7 +113,7 @@ class RecordingWriter:
         end = End(time=self._last_time, records=self.records, reason=reason)
         try:
             # On a full disk room was kept for this. If another program has used it, that is not an error here.
-            self._put([encode(end) + b"\n"])
+            self._put([self._encoder.encode(end) + b"\n"])
             self._lines -= 1
             os.fdatasync(self._fd)
         except OSError as error:

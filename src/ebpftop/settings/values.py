@@ -192,6 +192,17 @@ def folder(text: str) -> str:
     return text
 
 
+_HOST_BYTES = 253
+"""Of a name in the DNS."""
+
+
+def host(text: str) -> str:
+    """Take the name of a machine: what is in its records, so nothing that would be escaped there."""
+    if not text.strip() or not text.isprintable() or len(text.encode("utf-8", "replace")) > _HOST_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name of a host, of 1 to {_HOST_BYTES} bytes that print")
+    return text
+
+
 def container(text: str) -> str:
     if not text or "/" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not a container id or name")

@@ -163,7 +163,7 @@ class KernelSource(LoadEdits):
         self.header = Header(
             schema=SCHEMA,
             version=__version__,
-            host=printable(platform.node()),
+            host=options.host,
             kernel=printable(os.uname().release),
             abi=abis.native_abi(platform.machine()),
             started=time.time(),

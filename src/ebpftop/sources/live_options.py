@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ebpftop.core.escape import printable
 from ebpftop.core.records import ProbeName
 from ebpftop.core.syscall_records import Abi
 from ebpftop.filters.spec import Filter
@@ -49,4 +51,5 @@ class Options:
     btf: bool = False  # our programs have their types and lines, for bpftool
     stacks: bool = False  # traced calls have their stacks
     load: LoadRequest | None = None  # the C file of the probe "load"
+    host: str = field(default_factory=lambda: printable(platform.node()))
     measures: bool = False  # what places to attach cost, also if nothing depends on it: for `check`

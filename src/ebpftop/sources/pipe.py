@@ -13,6 +13,7 @@ from ebpftop.core.source import Batch, SourceError
 from ebpftop.recording import reader, schema1
 from ebpftop.recording.chunks import Chunk, Part
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, group
+from ebpftop.recording.hosts import OneHost
 from ebpftop.recording.parse import ReadError, read_lines
 from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.sources.recorded import RecordedSource
@@ -33,9 +34,14 @@ class PipeSource(RecordedSource):
     _no_toggle = "runs on the other machine", "choose the probes there, with --probes"
     _no_handler = "system calls are handled on the other machine", "start it there with --ignore or --trace"
 
-    def __init__(self, fd: int) -> None:
-        """Own *fd* and wait for its first record; SourceError if the stream ends without one."""
+    def __init__(self, fd: int, host: str | None = None) -> None:
+        """Own *fd* and wait for its first record; SourceError if the stream ends without one.
+
+        Of records of several hosts those of *host* are shown, without it those of the first: `damage` says that the
+        others are left out. A stream cannot be looked through before, and others may come at any time.
+        """
         super().__init__()
+        self._hosts = self.damage.hosts = OneHost(host, in_order=True)
         self._fd = fd
         self._came = 0
         """Bytes that came, in good lines or not."""
@@ -60,7 +66,9 @@ class PipeSource(RecordedSource):
             self._close_input()
             is_long = self._came > _SEARCHED_BYTES
             what = "no recording comes by the pipe" if is_long else "the pipe ended without a record"
-            raise SourceError(what, "look at the messages of the other side; it must run as root")
+            raise self._hosts.not_found("the stream") or SourceError(
+                what, "look at the messages of the other side; it must run as root"
+            )
         self._set_header(header)
         self._threads = [threading.Thread(target=self._read_on, args=(first,), name="pipe", daemon=True)]
         self._threads[0].start()
@@ -131,7 +139,7 @@ class PipeSource(RecordedSource):
 
     def _read(self) -> Iterator[bytes]:
         """Yield whole lines as they come, until the end or `close`; the last may lack its newline."""
-        return reader.lines_of(self._inputs(), self.damage, self._count)
+        return map(self._hosts.lines_of, reader.lines_of(self._inputs(), self.damage, self._count))
 
     def _count(self, came: int) -> None:
         self._came += came
