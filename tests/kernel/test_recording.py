@@ -16,6 +16,8 @@ import pytest
 
 from ebpftop.core.process_records import Exec
 from ebpftop.core.records import Header, Record
+from ebpftop.core.user_records import Users
+from ebpftop.recording.parts import PartNames
 from tests.kernel.support import needs_root
 from tests.unit.recording_samples import play
 
@@ -99,6 +101,35 @@ def test_it_stops_by_itself(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert {json.loads(line)["host"] for line in path.read_text().splitlines()} == {"web-1"}
     assert play(path)[1].damage.report() == []
+
+
+def test_its_parts_have_each_program_once(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl.zst"
+    command = [*RECORD, str(path), *ME, "--rotate", "1s", "--probes", "execs,users"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        until_s = time.monotonic() + 60
+        sent = 0
+        while len(parts := PartNames(str(path)).existing()) < 4:
+            assert child.poll() is None
+            assert time.monotonic() < until_s
+            if parts and (tmp_path / parts[0]).stat().st_size:
+                run_marked(str(sent))
+                sent += 1
+        child.send_signal(signal.SIGINT)
+        said(child)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    records, source = play(path)
+    assert source.damage.report() == []
+    seen = [int(mark) for mark in marks(records)]
+    assert seen == list(range(seen[0], sent))
+    assert seen[0] <= 1  # it may have been attached a moment later
+    # The totals go on from part to part: of the last reading, whichever user this is.
+    (total,) = (row.execs for row in [one for one in records if isinstance(one, Users)][-1].rows)
+    assert total == len([record for record in records if isinstance(record, Exec)])
 
 
 def test_a_file_that_exists_is_refused_before_anything_is_attached(tmp_path: Path) -> None:

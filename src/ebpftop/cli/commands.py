@@ -164,6 +164,19 @@ def _run(command: argparse.ArgumentParser) -> None:
 def _record(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=values.new_file, metavar="FILE", help="FILE.zst is compressed")
     command.add_argument("--force", action="store_true", help="overwrite FILE")
+    command.add_argument(
+        "--rotate",
+        type=values.part_limit,
+        metavar="SIZE|TIME",
+        help="write parts, FILE with the time in its name: a new one after so much of it, as 100MB or 1h",
+    )
+    command.add_argument(
+        "--keep",
+        dest="keep_parts",
+        type=values.kept_parts,
+        metavar="N",
+        help="of --rotate: the newest N parts of FILE stay, older ones are removed",
+    )
     _stream(command)
 
 

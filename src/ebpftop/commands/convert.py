@@ -20,7 +20,7 @@ from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.lifecycle.process import process
 from ebpftop.probes.registry import registry
 from ebpftop.recording.passage import EVERYTHING, Passage
-from ebpftop.recording.reader import is_stream, open_file, require_no_device, wait_for_first
+from ebpftop.recording.reader import Parts, is_stream, open_files, require_no_device, wait_for_first
 from ebpftop.recording.span import TypedSpan, split_span
 
 _OPTIONS = {
@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     name, typed = split_span(args.file)
     if args.to == "perfetto":
         _require_perfetto()
-    fd = _stdin() if name == "-" else open_file(name)
+    fd = _stdin() if name == "-" else open_files(name)
     if args.output is None:
         _refuse_terminal(args.to)
-    if not is_stream(fd):
+    if not isinstance(fd, int) or not is_stream(fd):
         process.status_if_ended = 1  # 0 would mean that all of it was written
     with as_invoker():
         output = Output(args.output, replace=args.force, packed=(args.output or "").endswith(".zst"))
@@ -57,13 +57,13 @@ def run(args: argparse.Namespace) -> int:
         return _convert(args, fd, "stdin" if name == "-" else name, typed, output)
 
 
-def _convert(args: argparse.Namespace, fd: int, name: str, typed: TypedSpan | None, output: Output) -> int:
+def _convert(args: argparse.Namespace, fd: int | Parts, name: str, typed: TypedSpan | None, output: Output) -> int:
     if sys.platform == "linux":
         # Its author is unknown, so it is not read with root's rights.
         from ebpftop.kernel.capabilities import give_up_root
 
         give_up_root(Path(__file__))
-    if is_stream(fd):
+    if isinstance(fd, int) and is_stream(fd):
         process.end_by(lambda: None)  # a stream that nobody needs any more is at its end: `passage` sees it
         wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
     passage = Passage(fd, name, lambda: process.asked is not None, args.host)

@@ -17,7 +17,7 @@ from ebpftop.models.changed import compare
 from ebpftop.models.changed_text import lines
 from ebpftop.models.span_figures import SpanFigures
 from ebpftop.recording.passage import Passage
-from ebpftop.recording.reader import is_stream, open_file, wait_for_first
+from ebpftop.recording.reader import Parts, is_stream, open_files, wait_for_first
 from ebpftop.recording.span import TypedSpan, split_span
 
 _PIPE_WIDTH = 100
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     typed = [split_span(text) for text in (args.before, args.after)]
     if all(path == "-" for path, _ in typed):
         raise UsageError("diff: there is but one stdin", "give one of the two as a file")
-    fds = [os.dup(_STDIN) if path == "-" else open_file(path) for path, _ in typed]
+    fds = [os.dup(_STDIN) if path == "-" else open_files(path) for path, _ in typed]
     if sys.platform == "linux":
         # Who made them is unknown, so they are not read with root's rights.
         from ebpftop.kernel.capabilities import give_up_root
@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _figures(fd: int, name: str, typed: TypedSpan | None, host: str | None) -> SpanFigures:
+def _figures(fd: int | Parts, name: str, typed: TypedSpan | None, host: str | None) -> SpanFigures:
     """Add up a recording of *host*, or a part of it; report what could not be read."""
-    if is_stream(fd):
+    if isinstance(fd, int) and is_stream(fd):
         wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
     passage = Passage(fd, name, host=host)
     try:

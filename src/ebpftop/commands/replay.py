@@ -14,7 +14,7 @@ from ebpftop.lifecycle import limits, stdio
 from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.process import process
 from ebpftop.recording.parse import ReadErrors
-from ebpftop.recording.reader import is_stream, open_file, require_no_device, wait_for_first
+from ebpftop.recording.reader import Parts, is_stream, open_files, require_no_device, wait_for_first
 from ebpftop.settings import values
 from ebpftop.settings.store import Settings
 from ebpftop.sources.history import HistorySource
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Show a recording until the user quits, then report what could not be read."""
     speed = speed_of(args)
     need_terminal(args.memory, keys=args.file != "-")
-    fd = _take_stdin() if args.file == "-" else open_file(args.file)
+    fd = _take_stdin() if args.file == "-" else open_files(args.file)
     # A file on stdin is still a file: the screen can seek in it.
     return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when, args.settings, host=args.host)
 
@@ -45,7 +45,7 @@ def speed_of(args: argparse.Namespace) -> float:
 
 
 def show(
-    fd: int,
+    fd: int | Parts,
     name: str,
     speed: float,
     watches: list[Watch],
@@ -67,7 +67,7 @@ def show(
             settings.unsaved = "a recording is shown without root's rights: nothing is saved"
         give_up_root(Path(__file__))
         limits.require_threads(limits.REPLAY_SCREEN)
-    if is_stream(fd):
+    if isinstance(fd, int) and is_stream(fd):
         return _show_pipe(fd, watches, settings, host)
     process.take_keys()
     source = ReplaySource(name, speed, fd, host)

@@ -96,6 +96,8 @@ class Header(_Record, frozen=True, tag="header"):
 
     `filter`: the options of the filter that it was made with, () for none; None if that is not known.
     `begin`: when a part of a recording begins; what is older says what held then. None: it is whole.
+    `part`: its number, from 1, if a recording was written in parts. `held`: how many records behind the header are in
+    the part before, too.
     """
 
     schema: int = 0
@@ -106,6 +108,8 @@ class Header(_Record, frozen=True, tag="header"):
     started: Time = 0.0
     filter: tuple[str, ...] | None = None
     begin: Time | None = None
+    part: Count | None = None
+    held: Count | None = None
 
 
 NOT_NEEDED = "not needed: "

@@ -81,6 +81,13 @@ class Chunks(Protocol):
         """Return a chunk; an empty one if nothing begins in it, or if it was dropped."""
 
 
+class OpenChunks(Chunks, Protocol):
+    """Those of a file, or of several."""
+
+    def close(self) -> None:
+        """Close them; later loads return nothing. Safe to call twice."""
+
+
 class _File:
     """A descriptor that is closed when no thread uses it any more: its number must not be reused while one reads."""
 

@@ -70,11 +70,7 @@ class OneHost:
         """Raise SourceError if *name*, a file or a stream, has lines of other hosts, and none was asked for."""
         if not self.others or self._asked is not None:
             return
-        names = _listed([escape(self.host or ""), *self.others])
-        remedy = f"--host {escape(self.host or '')} is for one of them"
-        if not self._has_fields:
-            remedy = "`ebpftop stream --host-field` says whose each record is, then --host NAME is for one of them"
-        raise SourceError(f"{name} has records of several hosts: {names}", remedy)
+        raise several_hosts(name, [escape(self.host or ""), *self.others], say_so=self._has_fields)
 
     def not_found(self, name: str) -> SourceError | None:
         """Return the error that no line of *name* is of the host that was asked for; None if none was."""
@@ -116,6 +112,14 @@ class OneHost:
         if len(self.others) < _MOST_NAMES:
             self.others[escape(host)[:_HOST_CHARS]] = None
         return False
+
+
+def several_hosts(name: str, hosts: list[str], *, say_so: bool = True) -> SourceError:
+    """Return the error that *name* has records of these *hosts*. *say_so*: each record says whose it is."""
+    remedy = f"--host {hosts[0]} is for one of them"
+    if not say_so:
+        remedy = "`ebpftop stream --host-field` says whose each record is, then --host NAME is for one of them"
+    return SourceError(f"{name} has records of several hosts: {_listed(hosts)}", remedy)
 
 
 def _who(line: bytes) -> tuple[str, str]:

@@ -168,8 +168,8 @@ class ReadErrors:
         """Of some fault it is not known how many lines it is."""
         self.unknown = 0
         """Lines of kinds that this version does not know."""
-        self.hosts: OneHost | None = None
-        """Whose lines are read, and whose are left out."""
+        self.hosts: list[OneHost] = []
+        """Whose lines are read, and whose are left out: one for each file."""
 
     @property
     def faults(self) -> tuple[ReadError, ...]:
@@ -210,14 +210,13 @@ class ReadErrors:
         least = "at least " if self._is_least else ""
         parts = [f"damaged: {least}{counted(self.broken, 'line')} missing"] if self.broken else []
         parts += ["never closed"] if NEVER_CLOSED in self.notes else []
-        parts += ["other hosts left out"] if self.hosts is not None and self.hosts.left_out_text() else []
+        parts += ["other hosts left out"] if any(one.left_out_text() for one in self.hosts) else []
         return ", ".join(parts)
 
     def report(self) -> list[str]:
         """Return lines for stderr, empty if there was no error."""
         lines = list(self.notes)
-        if self.hosts is not None and (left_out := self.hosts.left_out_text()):
-            lines.append(left_out)
+        lines += dict.fromkeys(filter(None, (one.left_out_text() for one in self.hosts)))
         if self.broken:
             lines.append(f"{counted(self.broken, 'broken line', whole=True)} passed over")
             alike = Counter(fault.reason for fault in self.faults)

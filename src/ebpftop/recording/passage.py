@@ -15,7 +15,7 @@ from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import SCHEMA, End, Header, Record, SeriesKey, TableReading, series_of
 from ebpftop.core.source import SourceError
 from ebpftop.recording import reader, schema1
-from ebpftop.recording.chunks import Chunk, FileChunks, Part
+from ebpftop.recording.chunks import Chunk, OpenChunks, Part
 from ebpftop.recording.figures import figures
 from ebpftop.recording.grouping import BACKWARDS_S
 from ebpftop.recording.hosts import OneHost
@@ -44,7 +44,9 @@ class Passage:
     span came before it.
     """
 
-    def __init__(self, fd: int, name: str, ends: Callable[[], bool] = lambda: False, host: str | None = None) -> None:
+    def __init__(
+        self, fd: int | reader.Parts, name: str, ends: Callable[[], bool] = lambda: False, host: str | None = None
+    ) -> None:
         """Own *fd*, a file, a pipe or a socket; SourceError if there is no recording.
 
         Of records of several hosts those of *host* are read. Without it, reading raises SourceError at the first record
@@ -57,14 +59,12 @@ class Passage:
         self.is_over = False
         self._ends = ends
         self._name = name
-        self._hosts = OneHost(host, in_order=True)
-        self._chunks: FileChunks | None = None
-        if reader.is_stream(fd):
+        self._host = host
+        self._chunks: OpenChunks | None = None
+        if isinstance(fd, int) and reader.is_stream(fd):
             self._lines = self._begin_stream(fd)
         else:
             self.header, self._chunks = reader.open_recording(fd, name, self.damage, host)
-            assert self.damage.hosts is not None
-            self._hosts = self.damage.hosts
 
     def first_time(self) -> float:
         """Return the time of the first record of a file, of a stream that of its start; of a part, when it begins."""
@@ -81,7 +81,7 @@ class Passage:
         if self._chunks is None:
             return None
         # Other hosts may go on for hours after this one.
-        searched = self._chunks.stop if self._hosts.others else _LAST_CHUNKS
+        searched = self._chunks.stop if any(one.others for one in self.damage.hosts) else _LAST_CHUNKS
         for number in range(self._chunks.stop - 1, max(-1, self._chunks.stop - 1 - searched), -1):
             times = [time_of(record) for record in self._chunks.load(number).records()]
             if times:
@@ -162,6 +162,10 @@ class Passage:
             self._note_broken(error)
             return False
 
+    def _refuse_others(self) -> None:
+        for hosts in self.damage.hosts:
+            hosts.refuse_others(self._name)
+
     def _note_broken(self, error: ValueError) -> None:
         self.damage.add(ReadError(None, 1, str(error)))
 
@@ -174,14 +178,14 @@ class Passage:
         """Yield all records from chunk *first* on, which begins with *line*; a stream has but one."""
         if self._chunks is None:
             for lines in self._lines:
-                self._hosts.refuse_others(self._name)
+                self._refuse_others()
                 data = schema1.upgrade(lines) if self._is_old else lines
                 yield from read_lines(data, self.damage, line)
                 line += lines.count(b"\n")
             return
         for number in range(first, self._chunks.stop):
             chunk = self._chunks.load(number)
-            self._hosts.refuse_others(self._name)
+            self._refuse_others()
             yield from chunk.records(self.damage, line)
             line += chunk.lines
 
@@ -193,8 +197,9 @@ class Passage:
             nonlocal came
             came += size
 
-        self.damage.hosts = self._hosts
-        pieces = map(self._hosts.lines_of, reader.lines_of(self._inputs(fd), self.damage, count))
+        hosts = OneHost(self._host, in_order=True)
+        self.damage.hosts.append(hosts)
+        pieces = map(hosts.lines_of, reader.lines_of(self._inputs(fd), self.damage, count))
         for first in pieces:
             header = reader.header_of(Chunk((Part(first),)), self.damage)
             if header is not None:
@@ -206,7 +211,7 @@ class Passage:
             if came > _SEARCHED_BYTES:
                 break
         what = "no recording comes by the pipe" if came > _SEARCHED_BYTES else "the pipe ended without a record"
-        raise self._hosts.not_found(self._name) or SourceError(
+        raise hosts.not_found(self._name) or SourceError(
             what, "look at the messages of the other side; it must run as root"
         )
 

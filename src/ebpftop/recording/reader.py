@@ -10,6 +10,7 @@ import select
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,9 +19,10 @@ from ebpftop.core.record_lines import Foreign
 from ebpftop.core.records import SCHEMA, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
-from ebpftop.recording.chunks import Chunk, FileChunks, ZstChunks
-from ebpftop.recording.hosts import OneHost
+from ebpftop.recording.chunks import MAX_CHUNKS, PLAIN_STRETCH, ZST_STRETCH, Chunk, FileChunks, OpenChunks, ZstChunks
+from ebpftop.recording.hosts import OneHost, several_hosts
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
+from ebpftop.recording.parts import joined, paths_of
 
 # If this many chunks have no record, the file is not a recording.
 _SEARCHED_CHUNKS = 64
@@ -34,6 +36,9 @@ _MARKED = re.compile(
     re.escape(zstd_frames.MARK) + b".{%d}" % zstd_frames.COUNT_BYTES + re.escape(zstd_frames.MAGIC), re.S
 )
 _NO_RECORDING = "`ebpftop record FILE` makes one"
+
+Parts: TypeAlias = tuple[tuple[int, str], ...]
+"""The descriptors of several files, and their names."""
 
 
 def open_file(path: str) -> int:
@@ -62,25 +67,69 @@ def wait_for_first(fd: int, notice: Callable[[], None]) -> None:
     os.set_blocking(fd, True)
 
 
-def is_stream(fd: int) -> bool:
+def is_stream(fd: int | Parts) -> bool:
     """Whether *fd* can only be read once, from its beginning: a pipe, a socket, a terminal."""
+    if not isinstance(fd, int):
+        return False
     mode = os.fstat(fd).st_mode
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode))
 
 
-def open_recording(fd: int, path: str, damage: ReadErrors, host: str | None = None) -> tuple[Header, FileChunks]:
+def open_files(path: str) -> int | Parts:
+    """Return what to read *path* from: a descriptor, or those of its parts; SourceError with the cause."""
+    paths = paths_of(path)
+    if paths == [path]:
+        return open_file(path)
+    return tuple((open_file(one), one) for one in paths)
+
+
+def open_recording(
+    fd: int | Parts, path: str, damage: ReadErrors, host: str | None = None
+) -> tuple[Header, OpenChunks]:
     """Return the header and the chunks of the file *fd*, which they now own; SourceError if it is not a recording.
 
-    Of records of several hosts those of *host*; SourceError if it has none of these, or of several at its beginning.
+    Of several files all chunks, in the order of their time. Of records of several hosts those of *host*; SourceError if
+    there are none of these, or of several at the beginning.
 
-    If the header does not say schema 2, the lines are upgraded to it.
+    If a header does not say schema 2, the lines are upgraded to it.
     """
-    chunks = _open_chunks(fd, path, damage)
-    damage.hosts = OneHost(host, in_order=False)
-    chunks.chosen = damage.hosts.lines_of
+    if isinstance(fd, int):
+        header, chunks = _open_one(fd, path, damage, host)
+        return msgspec.structs.replace(header, part=None, held=None), chunks
+    total = sum(os.fstat(one).st_size for one, _ in fd)
+    found: list[tuple[str, Header, FileChunks]] = []
+    failed: SourceError | None = None
     try:
-        header = _read_header(chunks, path, damage, damage.hosts)
-        damage.hosts.refuse_others(path)
+        for number, (one, name) in enumerate(fd):
+            try:
+                found.append((name, *_open_one(one, name, damage, host, total)))
+            except SourceError as error:
+                # Other hosts may have parts of their own; the newest one may not have begun yet.
+                if (host is None or damage.hosts[-1].host != host) and number + 1 < len(fd):
+                    raise
+                failed = error
+        if not found:
+            assert failed is not None
+            raise failed
+        header, all_chunks = joined(found, damage)
+        if len(others := list(dict.fromkeys(header.host for _, header, _ in found))) > 1:
+            raise several_hosts(path, others)
+    except SourceError:
+        for _, _, chunks in found:
+            chunks.close()
+        raise
+    return msgspec.structs.replace(header, part=None, held=None), all_chunks
+
+
+def _open_one(fd: int, path: str, damage: ReadErrors, host: str | None, total: int = 0) -> tuple[Header, FileChunks]:
+    """Return the header and the chunks of one file, of *total* bytes together with others."""
+    chunks = _open_chunks(fd, path, damage, total)
+    hosts = OneHost(host, in_order=False)
+    damage.hosts.append(hosts)
+    chunks.chosen = hosts.lines_of
+    try:
+        header = _read_header(chunks, path, damage, hosts)
+        hosts.refuse_others(path)
     except SourceError:
         chunks.close()
         raise
@@ -94,15 +143,19 @@ def as_schema2(header: Header) -> Header:
     return msgspec.structs.replace(header, schema=max(header.schema, SCHEMA))
 
 
-def _open_chunks(fd: int, path: str, damage: ReadErrors) -> FileChunks:
-    """Return the chunks of the file *fd*, which they now own; SourceError if it cannot be a recording."""
+def _open_chunks(fd: int, path: str, damage: ReadErrors, total: int = 0) -> FileChunks:
+    """Return the chunks of the file *fd*, which they now own; SourceError if it cannot be a recording.
+
+    *total* bytes it is, with others, that share the number of chunks that there may be.
+    """
+    least = total // MAX_CHUNKS
     try:
         head = _read_head(fd, path)
         if _MARKED.search(head):
-            return ZstChunks(os.dup(fd))
+            return ZstChunks(os.dup(fd), max(ZST_STRETCH, least))
         # Damage at the start of a plain file may look like a frame, of which nothing can be unpacked.
         if not head.startswith(zstd_frames.MAGIC) or not zstd_frames.unpack(head, 0, _SAMPLE_BYTES).data:
-            return FileChunks(os.dup(fd))
+            return FileChunks(os.dup(fd), max(PLAIN_STRETCH, least))
         return ZstChunks(_spool(fd, damage))
     except OSError as error:
         raise SourceError(
@@ -158,9 +211,9 @@ def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
                 break
     if first is None:
         return None
-    if damage.hosts is not None and damage.hosts.host is not None:
+    if damage.hosts and (host := damage.hosts[-1].host) is not None:
         damage.note("the header is missing: the kernel is not known")
-        return Header(started=first, host=escape(damage.hosts.host))
+        return Header(started=first, host=escape(host))
     damage.note("the header is missing: host and kernel are not known")
     return Header(started=first)
 

@@ -54,6 +54,10 @@ class ReadingEncoder:
         self._bytes += len(line)
         return line
 
+    def last_readings(self) -> list[TableReading]:
+        """Return the last reading of each series that readings to come go on from, whole."""
+        return [written.reading for written in self._last.values()]
+
     def _part(self, reading: TableReading) -> TableReading:
         """Return what is to be written of a whole *reading*."""
         series = series_of(reading)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from ebpftop.core.format import counted
-from ebpftop.core.records import End, Header, Record
+from ebpftop.core.records import End, Header, Record, TableReading
 from ebpftop.core.source import SourceError
 from ebpftop.lifecycle.helpers import open_null
 from ebpftop.recording import zstd_frames
@@ -25,6 +25,7 @@ MAX_PENDING_BYTES = 16 << 20
 _FRAME_BYTES = 512 << 10
 # Kept free on a full disk for the `End` record, which has the reason why the recording ended.
 _END_BYTES = 512
+_ROOM = "make room or record elsewhere"
 
 
 class RecordingWriter:
@@ -36,19 +37,28 @@ class RecordingWriter:
     """
 
     def __init__(
-        self, path: str, *, replace: bool = False, is_copy: bool = False, host_field: str | None = None
+        self,
+        path: str,
+        *,
+        replace: bool = False,
+        is_copy: bool = False,
+        host_field: str | None = None,
+        fd: int | None = None,
     ) -> None:
         """Create *path*; SourceError if it exists (and not *replace*), is a link, or cannot be created.
 
         The first record must be the header. *is_copy*: the records are a copy, so records that do not fit are not lost,
         and the file has its name only once it is closed. *host_field*: the name of the host is in every record.
+        *fd*: the file was created, and is now owned here.
         """
         self._copy = UnfinishedFile(path, replace) if is_copy else None
         self.path = path
         self.bytes_written = 0
         self._lines = 0
         self._compressed = path.endswith(".zst")
-        self._fd = create_file(path, replace) if self._copy is None else self._copy.fd
+        if fd is None:
+            fd = create_file(path, replace) if self._copy is None else self._copy.fd
+        self._fd = fd
         # With the descriptor of the folder instead of the path, `discard` can only remove this file.
         self._folder_fd = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lock = threading.Lock()
@@ -80,13 +90,22 @@ class RecordingWriter:
         else:
             self.close("failed" if kind else "")
 
+    def begin(self, records: Iterable[Record]) -> None:
+        """Write the header and what held before, at once; if that fails, close, and raise SourceError."""
+        try:
+            self._put(self._lines_of(records))
+        except OSError as error:
+            os.close(self._fd)
+            os.close(self._folder_fd)
+            raise SourceError(f"{self.path}: {error_text(error)}", _ROOM if error.errno in FULL else "") from error
+
+    def last_readings(self) -> list[TableReading]:
+        """Return the last reading of each kind, whole."""
+        return self._encoder.last_readings()
+
     def write(self, records: Iterable[Record]) -> None:
         """Add *records*; they are in the file within a second. SourceError if the disk no longer accepts them."""
-        lines = []
-        for record in records:
-            lines.append(self._encoder.encode(record) + b"\n")
-            time = record.started if isinstance(record, Header) else record.time
-            self._last_time = max(self._last_time, time)
+        lines = self._lines_of(records)
         size = sum(map(len, lines))
         with self._lock:
             if self._thread is None:
@@ -99,6 +118,14 @@ class RecordingWriter:
             else:
                 self._lost_records += len(lines)
         self._report_error()
+
+    def _lines_of(self, records: Iterable[Record]) -> list[bytes]:
+        lines = []
+        for record in records:
+            lines.append(self._encoder.encode(record) + b"\n")
+            time = record.started if isinstance(record, Header) else record.time
+            self._last_time = max(self._last_time, time)
+        return lines
 
     def close(self, reason: str = "") -> None:
         """Write what is pending and an `End` record with *reason*, and close. Safe to call twice."""
@@ -168,7 +195,7 @@ class RecordingWriter:
             f"{self.path}: {error_text(self._error)} after {counted(self.records, 'record', whole=True)}; "
             + (f"{counted(lost, 'later record', whole=True)} lost, " if lost and self._copy is None else "")
             + ("what is in it can be replayed" if self.records else "there is nothing in it to replay"),
-            "make room or record elsewhere" if self._error.errno in FULL else "",
+            _ROOM if self._error.errno in FULL else "",
         ) from self._error
 
     def _flush_now_and_then(self) -> None:

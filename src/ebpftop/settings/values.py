@@ -47,6 +47,35 @@ def span_ns(text: str) -> int:
     return max(1, round(float(found[1]) * _UNITS_NS[found[2]]))
 
 
+_PART_SIZES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_PART_TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PART_LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([A-Za-z]+)")
+_PART_LEAST_BYTES = 100_000
+
+
+def part_limit(text: str) -> tuple[int | None, float | None]:
+    """Return the bytes, or the seconds, after which another part of a recording begins."""
+    found = _PART_LIMIT.fullmatch(text)
+    if found is not None and found[2] in _PART_SIZES:
+        size = round(float(found[1]) * _PART_SIZES[found[2]])
+        if size < _PART_LEAST_BYTES:
+            raise argparse.ArgumentTypeError(f"{text} is less than 100kB")
+        return size, None
+    if found is not None and found[2] in _PART_TIMES:
+        seconds = float(found[1]) * _PART_TIMES[found[2]]
+        if seconds < 1:
+            raise argparse.ArgumentTypeError(f"{text} is less than 1s")
+        return None, seconds
+    units = ", ".join((*_PART_SIZES, *_PART_TIMES))
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a size nor a time, as 100MB or 1h ({units})")
+
+
+def kept_parts(text: str) -> int:
+    if not _is_number(text) or not 2 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of parts, at least 2: the newest is being written")
+    return int(text)
+
+
 def names(text: str) -> tuple[str, ...]:
     """Return names that are separated by commas."""
     chosen = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

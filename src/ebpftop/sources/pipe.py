@@ -41,7 +41,8 @@ class PipeSource(RecordedSource):
         others are left out. A stream cannot be looked through before, and others may come at any time.
         """
         super().__init__()
-        self._hosts = self.damage.hosts = OneHost(host, in_order=True)
+        self._hosts = OneHost(host, in_order=True)
+        self.damage.hosts.append(self._hosts)
         self._fd = fd
         self._came = 0
         """Bytes that came, in good lines or not."""

@@ -46,7 +46,9 @@ class ReplaySource(RecordedSource):
     live = False
     reads_all = False
 
-    def __init__(self, path: str, speed: float = 1.0, fd: int | None = None, host: str | None = None) -> None:
+    def __init__(
+        self, path: str, speed: float = 1.0, fd: int | reader.Parts | None = None, host: str | None = None
+    ) -> None:
         """Open *path*; SourceError if it is not a recording or cannot be read.
 
         Of records of several hosts those of *host* are shown.
@@ -54,7 +56,7 @@ class ReplaySource(RecordedSource):
         *fd*: it is already open, perhaps by a process with more rights, and now owned here.
         """
         super().__init__()
-        fd = reader.open_file(path) if fd is None else fd
+        fd = reader.open_files(path) if fd is None else fd
         self.header, self._chunks = reader.open_recording(fd, path, self.damage, host)
         self._index = Index()
         self.series = Series()

@@ -1,0 +1,162 @@
+"""Recordings in parts: their names, which parts there are, and all of them read as one recording.
+
+A part is a recording of its own. The header of each but the first names what of its beginning is in the part before it,
+too: `held` lines, which say what held when it began. Read together, these are left out, so nothing is there twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import stat
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import accumulate, pairwise
+
+from ebpftop.core.records import End, Header
+from ebpftop.core.source import SourceError
+from ebpftop.recording.chunks import Chunk, FileChunks, Part
+from ebpftop.recording.parse import NEVER_CLOSED, ReadErrors
+
+_SUFFIX = re.compile(r"(?:\.jsonl)?(?:\.zst)?\Z|\.[^.]*\Z")
+_STAMP = "%Y%m%dT%H%M%S.%f"
+_STAMP_PATTERN = r"\d{8}T\d{6}\.\d{3}Z"
+# Each is a descriptor, of which a process has 1,024.
+MOST_PARTS = 512
+_END = b'{"kind":"end"'
+_END_LINE = re.compile(rb'^\{"kind":"end".*$', re.MULTILINE)
+# The last line of a file is in the last of these chunks that has one.
+_LAST_CHUNKS = 4
+
+
+class PartNames:
+    """The names of the parts of *path*: of ``day.jsonl`` ``day-20261129T162000.000Z.jsonl``. They sort by time."""
+
+    def __init__(self, path: str) -> None:
+        self.folder, name = os.path.split(path)
+        found = _SUFFIX.search(name, 1)
+        at = found.start() if found else len(name)
+        self._stem, self._suffix = name[:at], name[at:]
+        self._pattern = re.compile(f"{re.escape(self._stem)}-({_STAMP_PATTERN}){re.escape(self._suffix)}")
+        self.glob = f"{self._stem}-*{self._suffix}"
+
+    def existing(self) -> list[str]:
+        """Return the names of the parts that are there, the oldest first; none if the folder cannot be read."""
+        with contextlib.suppress(OSError), os.scandir(self.folder or ".") as entries:
+            return sorted(
+                entry.name
+                for entry in entries
+                if self._pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            )
+        return []
+
+    def next(self, now: float, last: str | None) -> str:
+        """Return the name of a part that begins at *now*, Unix seconds: behind *last*, whatever the clock says."""
+        moment = datetime.fromtimestamp(now, timezone.utc)
+        if last is not None and (found := self._pattern.fullmatch(last)) is not None:
+            with contextlib.suppress(ValueError):  # 20269999T..: of somebody else
+                before = datetime.strptime(found[1][:-1], _STAMP).replace(tzinfo=timezone.utc)
+                moment = max(moment, before + timedelta(milliseconds=1))
+        return f"{self._stem}-{moment.strftime(_STAMP)[:-3]}Z{self._suffix}"
+
+
+def paths_of(path: str) -> list[str]:
+    """Return the files that *path* means: itself, else the parts of this name, else what its pattern matches."""
+    if os.path.lexists(path):
+        return [path]
+    names = PartNames(path)
+    found = [os.path.join(names.folder, name) for name in names.existing()]
+    if not found and glob.has_magic(path):
+        found = sorted(one for one in glob.glob(path) if _is_file(one))
+    if len(found) > MOST_PARTS:
+        raise SourceError(
+            f"{path}: {len(found)} parts; at most {MOST_PARTS} are read at once", "name some of them: 'FILE-20261129*'"
+        )
+    return found or [path]
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+class JoinedChunks:
+    """The chunks of several files, one after the other, as those of one file."""
+
+    first = 0
+
+    def __init__(self, files: Sequence[FileChunks], skipped: Sequence[int]) -> None:
+        """Take over *files*. Of each so many lines at its beginning are *skipped*, and all ends but the last one."""
+        self._files = files
+        self._stops = list(accumulate(one.stop for one in files))
+        self.stop = self._stops[-1]
+        self._skipped: dict[int, int] = {}
+        for file, lines, stop in zip(files, skipped, self._stops, strict=True):
+            left, at = lines, 0
+            while left > 0 and at < file.stop:
+                self._skipped[stop - file.stop + at] = left
+                left -= file.load(at).lines
+                at += 1
+
+    def close(self) -> None:
+        """Close the files; later loads return nothing. Safe to call twice."""
+        for file in self._files:
+            file.close()
+
+    def load(self, number: int) -> Chunk:
+        """Return a chunk; an empty one if nothing begins in it."""
+        if not 0 <= number < self.stop:
+            return Chunk()
+        at = bisect_right(self._stops, number)
+        file = self._files[at]
+        chunk = file.load(number - self._stops[at] + file.stop)
+        is_last = at + 1 == len(self._files)
+        skipped = self._skipped.get(number, 0)
+        if not skipped and (is_last or all(_END not in part.data for part in chunk.parts)):
+            return chunk
+        parts = []
+        for part in chunk.parts:
+            data = part.data
+            lines = min(skipped, data.count(b"\n"))
+            skipped -= lines + (part.lost or 0)
+            if lines:
+                data = b"\n" * lines + data.split(b"\n", lines)[lines]
+            if not is_last:
+                data = _END_LINE.sub(b"", data)
+            parts.append(Part(data, part.lost, part.reason))
+        return Chunk(tuple(parts))
+
+
+def joined(files: Sequence[tuple[str, Header, FileChunks]], damage: ReadErrors) -> tuple[Header, JoinedChunks]:
+    """Return the header and the chunks of recordings with these names, in the order of their time."""
+    files = sorted(files, key=lambda file: _begin(file[1]))
+    skipped = [0]
+    for (name, before, chunks), (_, header, _) in pairwise(files):
+        end = _end_of(chunks)
+        if end is None:
+            damage.note(f"{name}: {NEVER_CLOSED}")
+        elif end.reason:
+            damage.note(f"{name}: recording ended early: {end.reason}")
+        is_same = header.part is not None and (header.host, header.started) == (before.host, before.started)
+        if is_same and header.part != (before.part or 0) + 1:
+            damage.note(f"behind {name} a part is missing")
+        # What is of another run holds anew; of the same one its header alone would go back in time.
+        skipped.append(1 + (header.held or 0) if is_same else 0)
+    return files[0][1], JoinedChunks([chunks for _, _, chunks in files], skipped)
+
+
+def _begin(header: Header) -> float:
+    return header.started if header.begin is None else header.begin
+
+
+def _end_of(chunks: FileChunks) -> End | None:
+    for number in range(chunks.stop - 1, max(-1, chunks.stop - 1 - _LAST_CHUNKS), -1):
+        *_, last = None, *chunks.load(number).records()
+        if last is not None:
+            return last if isinstance(last, End) else None
+    return None
