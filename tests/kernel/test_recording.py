@@ -16,10 +16,12 @@ import pytest
 
 from ebpftop.core.process_records import Exec
 from ebpftop.core.records import Header, Record
+from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.user_records import Users
 from ebpftop.recording.parts import PartNames
+from ebpftop.sources.pipe import PipeSource
 from tests.kernel.support import needs_root
-from tests.unit.recording_samples import play
+from tests.unit.recording_samples import drain, play
 
 pytestmark = needs_root
 
@@ -179,3 +181,33 @@ def test_a_full_disk_ends_it_in_one_line_and_what_fits_can_be_replayed(
         assert source.damage.notes == ("recording ended early: No space left on device",)
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_compressed_stream_comes_while_it_goes_on_and_is_whole() -> None:
+    command = [sys.executable, "-m", "ebpftop", "stream", "--compress", "--no-processes", "--host-field", *ME]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None
+    try:
+        source = PipeSource(os.dup(child.stdout.fileno()))
+        records: list[Record] = []
+        until_s = time.monotonic() + 60
+        number = 0
+        while not (marks(records) and any(isinstance(one, Syscalls) for one in records)):  # long before its end
+            assert time.monotonic() < until_s
+            run_marked(str(number))
+            number += 1
+            records += [one for probe in source.probes if (batch := source.poll(probe, 0.01)) for one in batch.records]
+        run_marked("last")
+        child.send_signal(signal.SIGINT)
+        records += drain(source, lambda: source.finished)
+        source.close()
+        assert child.wait(60) == 130
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    assert marks(records)[-1] == "last"
+    assert source.damage.report() == []
+    readings = [one for one in records if isinstance(one, Syscalls)]
+    assert readings[-1].rows
+    assert not any(one.processes or one.process_totals or one.users for one in readings)

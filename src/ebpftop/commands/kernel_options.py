@@ -208,7 +208,7 @@ def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
         attach=_attach_options(args, off),
         failures=args.failures,
         latency=args.latency,
-        processes=args.latency,
+        processes=args.latency and getattr(args, "processes", True),
         printk=args.printk,
         env=() if args.env == NO_ENVIRONMENT else tuple(args.env),
         env_names=args.env != NO_ENVIRONMENT,

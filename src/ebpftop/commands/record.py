@@ -84,8 +84,9 @@ def run(args: argparse.Namespace) -> int:
     delivered = Delivered()
 
     def sink(records: Sequence[Record]) -> None:
-        delivered.note(records)
-        writer.write(records)
+        if records:
+            delivered.note(records)
+            writer.write(records)
 
     def so_far() -> str:
         return f" {delivered.written_text(writer.records)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import select
 import sys
 import time
@@ -21,13 +22,16 @@ from ebpftop.commands.kernel_options import (
 )
 from ebpftop.commands.redirect import redirect_stdio
 from ebpftop.commands.when import When, runner_of
+from ebpftop.commands.whole_frames import LATEST_S, FrameWriter
 from ebpftop.commands.whole_lines import LineWriter
 from ebpftop.core.format import counted
 from ebpftop.core.records import Probe, Record
+from ebpftop.core.source import SourceError
 from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import ORDERLY_S, process
 from ebpftop.recording.readings import ReadingEncoder
+from ebpftop.sources.live_options import INTERVAL_S
 from ebpftop.sources.reading_pace import pause_s
 
 if TYPE_CHECKING:
@@ -45,6 +49,8 @@ def pump(
     so_far: Callable[[], str] = lambda: "",
 ) -> int:
     """Give *sink* the header, then everything that *source* yields, until *duration_s* is over or a signal came.
+
+    It is called at each round, also with nothing: what it kept back may be due.
 
     *when* looks at all of it too, and may end it.
 
@@ -68,8 +74,7 @@ def pump(
                 batch = source.poll(probe, 0)
                 if batch is not None:
                     records += batch.records
-            if records:
-                sink(records)
+            sink(records)
             if when is not None:
                 when.feed(records)
                 when.pulse()
@@ -116,13 +121,17 @@ def _report_cut(so_far: str) -> None:
 def run(args: argparse.Namespace) -> int:
     """Stream until asked to stop."""
     stdio.require_stdout()
+    if args.compress and os.isatty(1):
+        raise SourceError("a compressed stream is not text, and stdout is a terminal", "pipe it: | zstdcat")
     check_machine(WITHOUT_SCREEN)
     if refused():
         return NO_PRIVILEGE
     runner = runner_of(args)
     outputs = redirect_stdio()
     when = When(args, runner) if args.when else None
-    stdout = LineWriter(outputs.stdout_fd)
+    stdout: LineWriter | FrameWriter = LineWriter(outputs.stdout_fd)
+    if args.compress:
+        stdout = FrameWriter(outputs.stdout_fd, min(LATEST_S, (args.interval or INTERVAL_S) / 2))
     source = open_kernel(options_of(args), root_work(loads=args.load is not None))
     encoder = ReadingEncoder(source.header.host if args.host_field else None)
     delivered = Delivered()
@@ -131,23 +140,28 @@ def run(args: argparse.Namespace) -> int:
         return f" {delivered.written_text(max(0, stdout.written - 1), header=stdout.written > 0)}"
 
     def sink(records: Sequence[Record]) -> None:
-        if records:
-            delivered.note(records)
-            try:
-                stdout.write([encoder.encode(record) + b"\n" for record in records])
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise stdio.write_error(error, so_far() if stdout.written else "") from error
+        delivered.note(records)
+        try:
+            stdout.write([encoder.encode(record) + b"\n" for record in records])
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise stdio.write_error(error, so_far() if stdout.written else "") from error
+
+    def flush() -> None:
+        if isinstance(stdout, FrameWriter):
+            stdout.flush()
 
     process.end_by(lambda: None)  # `pump` sees it
     try:
         if report_failed(source):
             status = pump(source, sink, args.duration, when, so_far)
+            flush()
             if lost := delivered.lost_text():
                 stdio.report(f"{counted(delivered.records, 'record', whole=True)}{lost}")
             return status
         pump(source, sink, 0.0)  # the reader of the stream gets the reason, too
+        flush()
         return 1
     except BrokenPipeError:  # the reader has enough, as `head` has: nobody misses the rest
         return 0

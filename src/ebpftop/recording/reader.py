@@ -35,6 +35,7 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM}
 _MARKED = re.compile(
     re.escape(zstd_frames.MARK) + b".{%d}" % zstd_frames.COUNT_BYTES + re.escape(zstd_frames.MAGIC), re.S
 )
+_KIND = b'{"kind"'
 _NO_RECORDING = "`ebpftop record FILE` makes one"
 
 Parts: TypeAlias = tuple[tuple[int, str], ...]
@@ -242,18 +243,24 @@ def lines_of(
     """
     joiner = LineJoiner()
     stream: zstd_frames.Stream | None = None
-    is_begin = True
+    is_text = False
     for data in inputs:
         if not data:
             if stream is not None and stream.inside:
                 damage.add(ReadError(None, None, "cut off inside a zstd frame"))
             yield joiner.rest()
             return
-        if is_begin and data.startswith((zstd_frames.MAGIC, zstd_frames.MARK[:4])):
-            stream = zstd_frames.Stream()
-        is_begin = False
+        rest = data
+        if stream is None and not is_text:
+            # Messages of a remote shell may come before it.
+            before = 0 if data.startswith((zstd_frames.MAGIC, zstd_frames.MARK[:4])) else data.find(zstd_frames.MARK)
+            if before >= 0:
+                stream = zstd_frames.Stream()
+                yield joiner.add(data[:before] + b"\n") if before else b""
+                rest = data[before:]
+            is_text = _KIND in data
         try:
-            for piece in (data,) if stream is None else stream.feed(data):
+            for piece in (rest,) if stream is None else stream.feed(rest):
                 came(len(piece))
                 yield joiner.add(piece)
         except zstd_frames.ZstdError as error:
