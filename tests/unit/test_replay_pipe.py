@@ -20,6 +20,7 @@ from ebpftop.core.user_records import Users
 from ebpftop.probes.registry import registry
 from ebpftop.recording import reader, zstd_frames
 from ebpftop.recording.chunks import ZstChunks
+from ebpftop.recording.lines import LineJoiner
 from ebpftop.recording.parse import MAX_LINE_BYTES, ReadErrors, read_lines
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
@@ -121,7 +122,7 @@ def test_a_line_that_never_ends_is_given_up(sent: bytes) -> None:
 
 def test_a_line_without_an_end_is_held_up_to_a_bound_and_what_follows_is_read() -> None:
     damage = ReadErrors()
-    joiner = reader.LineJoiner()
+    joiner = LineJoiner()
     piece = b"a" * (256 << 10)
     handed = []
     for _ in range(4 * MAX_LINE_BYTES // len(piece)):
@@ -161,7 +162,7 @@ def test_a_line_in_many_pieces_takes_a_time_that_grows_with_it_and_not_with_its_
     # 800 GB are copied where each piece copies those before it.
     pieces = [b"a" * 10] * 400_000
     began_s = time.process_time()
-    lines = reader.LineJoiner()
+    lines = LineJoiner()
     assert not any(map(lines.add, pieces))
     assert lines.add(b"\nb") == b"a" * 4_000_000 + b"\n"
     monkeypatch.setattr(reader, "_unpacked", lambda fd, damage: iter(pieces))

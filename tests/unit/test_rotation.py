@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from ebpftop.recording.parts import PartNames, paths_of
 from ebpftop.recording.passage import Passage
 from ebpftop.recording.reader import open_files
 from ebpftop.recording.rotation import RotatingWriter, Rotation
+from ebpftop.sources.pipe import PipeSource
 from ebpftop.sources.replay import ReplaySource
-from tests.unit.recording_samples import HEADER, START, key, play, seek, story, write
+from tests.unit.recording_samples import HEADER, START, drain, key, play, seek, story, write
 
 STORY = list(story(30))
 NAMES = ["day.jsonl", "day.jsonl.zst"]
@@ -113,6 +115,46 @@ def test_each_part_is_a_recording_with_what_held_when_it_began(tmp_path: Path, n
     assert seen == len(STORY)
 
 
+@pytest.mark.parametrize("first", [0, 3])
+def test_parts_that_come_by_a_pipe_are_joined_too(tmp_path: Path, first: int) -> None:
+    names = rotated(tmp_path / "day.jsonl.zst")[first:]
+    data = b"".join((tmp_path / name).read_bytes() for name in names)
+    # Of the first one that is there, what held comes too.
+    held = held_of(tmp_path / names[0])
+    expected = {key(record) for record in STORY[100 * first :]}
+
+    source = PipeSource(piped(data))
+    records = drain(source, lambda: source.finished)
+    source.close()
+    assert source.header.part is None
+    assert expected <= {key(record) for record in records}
+    assert len(records) == len(expected) + held
+    assert source.damage.report() == []
+
+    passage = Passage(piped(data), "stdin")
+    records = list(passage.records(whole=True))
+    assert expected <= {key(record) for record in records}
+    assert len(records) == len(expected) + held
+    assert passage.damage.report() == []
+
+
+def piped(data: bytes) -> int:
+    """Return the end of a pipe by which *data* comes."""
+    ours, theirs = os.pipe()
+
+    def send() -> None:
+        with os.fdopen(theirs, "wb") as pipe:
+            pipe.write(data)
+
+    threading.Thread(target=send, daemon=True).start()
+    return ours
+
+
+def held_of(path: Path) -> int:
+    line = zstd_frames.zstd.decompress(path.read_bytes()).splitlines()[0]
+    return msgspec.json.decode(line, type=Header).held or 0
+
+
 def test_any_moment_is_found_in_the_parts(tmp_path: Path) -> None:
     rotated(tmp_path / "day.jsonl.zst")
     write(tmp_path / "one.jsonl.zst", STORY)
@@ -174,6 +216,14 @@ def test_a_part_that_is_missing_or_was_never_closed_is_said(tmp_path: Path) -> N
     assert f"behind {tmp_path / names[2]} a part is missing" in report
     assert any(line.startswith(f"{middle}: it was never closed") for line in report)
     assert len(report) == 2
+
+
+def test_the_end_of_an_old_part_is_not_that_of_the_last(tmp_path: Path) -> None:
+    last = tmp_path / rotated(tmp_path / "day.jsonl", STORY[:450])[-1]
+    last.write_bytes(b"".join(last.read_bytes().splitlines(keepends=True)[:-1]))
+    records, passage = all_of(tmp_path / "day.jsonl")
+    assert (len(records), passage.end) == (450, None)
+    assert [line[:20] for line in passage.damage.report()] == ["it was never closed:"]
 
 
 def test_parts_of_two_hosts_are_not_joined(tmp_path: Path) -> None:
@@ -245,6 +295,12 @@ def test_a_part_that_is_still_empty_waits_for_its_records(tmp_path: Path) -> Non
     rotated(tmp_path / "day.jsonl", STORY[:100])
     later = RotatingWriter(str(tmp_path / "day.jsonl"), Rotation(1, None), no_report)  # attaching takes a second
     assert len(all_of(tmp_path / "day.jsonl")[0]) == 100
+    assert all_of(tmp_path / "day.jsonl")[1].damage.report() == []
+    again = RotatingWriter(str(tmp_path / "day.jsonl"), Rotation(1, None), no_report)
+    report = all_of(tmp_path / "day.jsonl")[1].damage.report()  # one that was killed before it began
+    assert len(report) == 1
+    assert report[0].endswith("is empty: left out")
+    again.discard()
     later.discard()
     assert len(paths_of(str(tmp_path / "day.jsonl"))) == 2
 
@@ -310,3 +366,10 @@ def test_convert_and_diff_read_the_parts(tmp_path: Path) -> None:
     spans = [f"{day}@+2s..+9s", f"{whole}@+2s..+9s"]
     done = subprocess.run([*command, "diff", *spans, "--json"], check=True, capture_output=True, env=environment)
     assert (json.loads(done.stdout)["rows"], done.stderr) == ([], b"")
+
+
+def test_a_file_of_that_name_would_hide_the_parts(tmp_path: Path) -> None:
+    (tmp_path / "day.jsonl").write_text("old")
+    with pytest.raises(SourceError, match=r"day.jsonl exists; its parts would be read by this name"):
+        RotatingWriter(str(tmp_path / "day.jsonl"), Rotation(1, None), no_report)
+    assert [one.name for one in tmp_path.iterdir()] == ["day.jsonl"]

@@ -8,7 +8,6 @@ from typing import Any
 
 from ebpftop import __version__
 from ebpftop.cli.options import (
-    add_load,
     add_screen,
     add_settings,
     add_watching,
@@ -18,6 +17,7 @@ from ebpftop.cli.options import (
     watching_defaults,
 )
 from ebpftop.cli.parser import Parser, add_old_name
+from ebpftop.cli.stream_options import add_record, add_stream
 from ebpftop.lifecycle import stdio
 from ebpftop.probes.registry import registry
 from ebpftop.serving.address import DEFAULT as LISTEN
@@ -70,50 +70,6 @@ def _live(command: argparse.ArgumentParser) -> None:
     _add_history(command)
     add_watching(command)
     add_when_actions(add_when(command, "ring the bell, show a notice, and mark the timeline"))
-
-
-def _stream(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--compress",
-        action="store_true",
-        help="write zstd frames, a seventh of the bytes, each line at most half an interval late; "
-        "replay, diff, convert and zstdcat read them",
-    )
-    _stream_and_record(command)
-
-
-def _stream_and_record(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--duration", type=values.seconds, metavar="S", help="stop by itself, S seconds after the start"
-    )
-    command.add_argument(
-        "--own-programs",
-        action="store_true",
-        help="record what ebpftop itself has loaded, too: programs, code, maps, source. `replay` shows it in the sheet "
-        "of a probe; it takes some 100 kB a probe",
-    )
-    command.add_argument(
-        "--host-field",
-        action="store_true",
-        help="each record has the name of this machine, as the field `host`: so those of several can come together",
-    )
-    command.add_argument(
-        "--host-name",
-        type=values.host,
-        metavar="NAME",
-        help="what this machine is called in the header, and with --host-field; if not given, its node name",
-    )
-    command.add_argument(
-        "--processes",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="`syscalls` has which process and user makes which call; on (without it its readings are half as large)",
-    )
-    add_load(command)
-    add_watching(command, loads=True)
-    when = add_when(command, "say so on stderr")
-    add_when_actions(when)
-    add_when_exit(when)
 
 
 def _load(command: argparse.ArgumentParser) -> None:
@@ -175,25 +131,6 @@ def _run(command: argparse.ArgumentParser) -> None:
     when = add_when(command, "show a notice, and mark the timeline; without a screen: say so on stderr")
     add_when_actions(when)
     add_when_exit(when)
-
-
-def _record(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", type=values.new_file, metavar="FILE", help="FILE.zst is compressed")
-    command.add_argument("--force", action="store_true", help="overwrite FILE")
-    command.add_argument(
-        "--rotate",
-        type=values.part_limit,
-        metavar="SIZE|TIME",
-        help="write parts, FILE with the time in its name: a new one after so much of it, as 100MB or 1h",
-    )
-    command.add_argument(
-        "--keep",
-        dest="keep_parts",
-        type=values.kept_parts,
-        metavar="N",
-        help="of --rotate: the newest N parts of FILE stay, older ones are removed",
-    )
-    _stream_and_record(command)
 
 
 def _add_host(command: argparse.ArgumentParser) -> None:
@@ -312,8 +249,8 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("start a command, and show or sum up what it and all that it starts do", _run),
     "load": ("a BPF program of your own: load a C file, show what it sees, and load it again when it is saved", _load),
     "lesson": ("the first lesson in eBPF: four programs, each with its source, bytecode, maps and output", _lesson),
-    "stream": ("records as JSON Lines on stdout, without a screen", _stream),
-    "record": ("the same records into a file", _record),
+    "stream": ("records as JSON Lines on stdout, without a screen", add_stream),
+    "record": ("the same records into a file", add_record),
     "serve": ("metrics for Prometheus and the like, without a screen", _serve),
     "replay": ("the screen, on a recording or on a pipe", _replay),
     "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _demo),

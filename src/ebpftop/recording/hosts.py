@@ -114,12 +114,16 @@ class OneHost:
         return False
 
 
-def several_hosts(name: str, hosts: list[str], *, say_so: bool = True) -> SourceError:
+class SeveralHosts(SourceError):
+    """There are records of several hosts, and none of them was asked for."""
+
+
+def several_hosts(name: str, hosts: list[str], *, say_so: bool = True) -> SeveralHosts:
     """Return the error that *name* has records of these *hosts*. *say_so*: each record says whose it is."""
     remedy = f"--host {hosts[0]} is for one of them"
     if not say_so:
         remedy = "`ebpftop stream --host-field` says whose each record is, then --host NAME is for one of them"
-    return SourceError(f"{name} has records of several hosts: {_listed(hosts)}", remedy)
+    return SeveralHosts(f"{name} has records of several hosts: {_listed(hosts)}", remedy)
 
 
 def _who(line: bytes) -> tuple[str, str]:

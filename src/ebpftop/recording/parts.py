@@ -12,11 +12,11 @@ import os
 import re
 import stat
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import accumulate, pairwise
 
-from ebpftop.core.records import End, Header
+from ebpftop.core.records import End, Header, Record
 from ebpftop.core.source import SourceError
 from ebpftop.recording.chunks import Chunk, FileChunks, Part
 from ebpftop.recording.parse import NEVER_CLOSED, ReadErrors
@@ -26,6 +26,8 @@ _STAMP = "%Y%m%dT%H%M%S.%f"
 _STAMP_PATTERN = r"\d{8}T\d{6}\.\d{3}Z"
 # Each is a descriptor, of which a process has 1,024.
 MOST_PARTS = 512
+# Programs that run, and the last readings: no real part says more of what held.
+_MOST_HELD = 80_000
 _END = b'{"kind":"end"'
 _END_LINE = re.compile(rb'^\{"kind":"end".*$', re.MULTILINE)
 # The last line of a file is in the last of these chunks that has one.
@@ -142,12 +144,45 @@ def joined(files: Sequence[tuple[str, Header, FileChunks]], damage: ReadErrors) 
             damage.note(f"{name}: {NEVER_CLOSED}")
         elif end.reason:
             damage.note(f"{name}: recording ended early: {end.reason}")
-        is_same = header.part is not None and (header.host, header.started) == (before.host, before.started)
-        if is_same and header.part != (before.part or 0) + 1:
+        is_same = is_same_run(before, header)
+        if is_same and not is_next(before, header):
             damage.note(f"behind {name} a part is missing")
         # What is of another run holds anew; of the same one its header alone would go back in time.
-        skipped.append(1 + (header.held or 0) if is_same else 0)
+        skipped.append(1 + _held(header) if is_same else 0)
     return files[0][1], JoinedChunks([chunks for _, _, chunks in files], skipped)
+
+
+class HeldSkipper:
+    """Leaves out what a part repeats of the one before, of parts that come one after the other by a pipe."""
+
+    def __init__(self) -> None:
+        self._header = Header()
+        self._left = 0
+
+    def pass_through(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield *records* without those that came before."""
+        for record in records:
+            if isinstance(record, Header):
+                goes_on = is_next(self._header, record)
+                self._header, self._left = record, _held(record) if goes_on else 0
+            elif self._left > 0:
+                self._left -= 1
+                continue
+            yield record
+
+
+def is_same_run(before: Header, header: Header) -> bool:
+    """Whether both are of parts of one recording."""
+    return header.part is not None and (header.host, header.started) == (before.host, before.started)
+
+
+def is_next(before: Header, header: Header) -> bool:
+    """Whether no part is missing between these."""
+    return is_same_run(before, header) and header.part == (before.part or 0) + 1
+
+
+def _held(header: Header) -> int:
+    return min(header.held or 0, _MOST_HELD)
 
 
 def _begin(header: Header) -> float:

@@ -21,7 +21,9 @@ from ebpftop.recording.grouping import BACKWARDS_S
 from ebpftop.recording.hosts import OneHost
 from ebpftop.recording.index import Index, time_of
 from ebpftop.recording.lasting import Lasting
+from ebpftop.recording.lines import lines_of
 from ebpftop.recording.parse import NEVER_CLOSED, ReadError, ReadErrors, read_lines
+from ebpftop.recording.parts import HeldSkipper
 from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.recording.timeline import Timeline
 
@@ -177,10 +179,11 @@ class Passage:
     def _all(self, first: int = 0, line: int = 1) -> Iterator[Record]:
         """Yield all records from chunk *first* on, which begins with *line*; a stream has but one."""
         if self._chunks is None:
+            skipper = HeldSkipper()
             for lines in self._lines:
                 self._refuse_others()
                 data = schema1.upgrade(lines) if self._is_old else lines
-                yield from read_lines(data, self.damage, line)
+                yield from skipper.pass_through(read_lines(data, self.damage, line))
                 line += lines.count(b"\n")
             return
         for number in range(first, self._chunks.stop):
@@ -199,7 +202,7 @@ class Passage:
 
         hosts = OneHost(self._host, in_order=True)
         self.damage.hosts.append(hosts)
-        pieces = map(hosts.lines_of, reader.lines_of(self._inputs(fd), self.damage, count))
+        pieces = map(hosts.lines_of, lines_of(self._inputs(fd), self.damage, count))
         for first in pieces:
             header = reader.header_of(Chunk((Part(first),)), self.damage)
             if header is not None:

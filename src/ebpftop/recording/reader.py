@@ -9,7 +9,7 @@ import re
 import select
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -20,8 +20,9 @@ from ebpftop.core.records import SCHEMA, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.recording.chunks import MAX_CHUNKS, PLAIN_STRETCH, ZST_STRETCH, Chunk, FileChunks, OpenChunks, ZstChunks
-from ebpftop.recording.hosts import OneHost, several_hosts
-from ebpftop.recording.parse import MAX_LINE_BYTES, ReadError, ReadErrors, read_lines
+from ebpftop.recording.hosts import OneHost, SeveralHosts, several_hosts
+from ebpftop.recording.lines import LineJoiner
+from ebpftop.recording.parse import ReadError, ReadErrors, read_lines
 from ebpftop.recording.parts import joined, paths_of
 
 # If this many chunks have no record, the file is not a recording.
@@ -35,7 +36,6 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM}
 _MARKED = re.compile(
     re.escape(zstd_frames.MARK) + b".{%d}" % zstd_frames.COUNT_BYTES + re.escape(zstd_frames.MAGIC), re.S
 )
-_KIND = b'{"kind"'
 _NO_RECORDING = "`ebpftop record FILE` makes one"
 
 Parts: TypeAlias = tuple[tuple[int, str], ...]
@@ -96,7 +96,7 @@ def open_recording(
     """
     if isinstance(fd, int):
         header, chunks = _open_one(fd, path, damage, host)
-        return msgspec.structs.replace(header, part=None, held=None), chunks
+        return as_schema2(header), chunks
     total = sum(os.fstat(one).st_size for one, _ in fd)
     found: list[tuple[str, Header, FileChunks]] = []
     failed: SourceError | None = None
@@ -104,11 +104,13 @@ def open_recording(
         for number, (one, name) in enumerate(fd):
             try:
                 found.append((name, *_open_one(one, name, damage, host, total)))
+            except SeveralHosts:
+                raise
             except SourceError as error:
-                # Other hosts may have parts of their own; the newest one may not have begun yet.
-                if (host is None or damage.hosts[-1].host != host) and number + 1 < len(fd):
-                    raise
                 failed = error
+                # Other hosts have parts of their own, and the newest part may not have begun yet.
+                if host is None and number + 1 < len(fd):
+                    damage.note(f"{error.cause}: left out")
         if not found:
             assert failed is not None
             raise failed
@@ -119,7 +121,7 @@ def open_recording(
         for _, _, chunks in found:
             chunks.close()
         raise
-    return msgspec.structs.replace(header, part=None, held=None), all_chunks
+    return as_schema2(header), all_chunks
 
 
 def _open_one(fd: int, path: str, damage: ReadErrors, host: str | None, total: int = 0) -> tuple[Header, FileChunks]:
@@ -136,12 +138,12 @@ def _open_one(fd: int, path: str, damage: ReadErrors, host: str | None, total: i
         raise
     if header.schema < SCHEMA:
         chunks.upgrade = schema1.upgrade
-    return as_schema2(header), chunks
+    return header, chunks
 
 
 def as_schema2(header: Header) -> Header:
-    """Return the header of a recording that is upgraded to schema 2 if it is older."""
-    return msgspec.structs.replace(header, schema=max(header.schema, SCHEMA))
+    """Return the header of a recording that is upgraded to schema 2 if it is older, and made one of its parts."""
+    return msgspec.structs.replace(header, schema=max(header.schema, SCHEMA), part=None, held=None)
 
 
 def _open_chunks(fd: int, path: str, damage: ReadErrors, total: int = 0) -> FileChunks:
@@ -232,75 +234,6 @@ def _spool(fd: int, damage: ReadErrors) -> int:
                 spool.write(zstd_frames.pack(lines, lines.count(b"\n"), level=1))
         spool.flush()
         return os.dup(spool.fileno())
-
-
-def lines_of(
-    inputs: Iterable[bytes], damage: ReadErrors, came: Callable[[int], None] = lambda _: None
-) -> Iterator[bytes]:
-    """Yield whole lines of *inputs*, bytes of a stream as they come: lines, or zstd frames of them.
-
-    An empty input is the end; then the last line may lack its newline. *came* is told how many bytes of lines come.
-    """
-    joiner = LineJoiner()
-    stream: zstd_frames.Stream | None = None
-    is_text = False
-    for data in inputs:
-        if not data:
-            if stream is not None and stream.inside:
-                damage.add(ReadError(None, None, "cut off inside a zstd frame"))
-            yield joiner.rest()
-            return
-        rest = data
-        if stream is None and not is_text:
-            # Messages of a remote shell may come before it.
-            before = 0 if data.startswith((zstd_frames.MAGIC, zstd_frames.MARK[:4])) else data.find(zstd_frames.MARK)
-            if before >= 0:
-                stream = zstd_frames.Stream()
-                yield joiner.add(data[:before] + b"\n") if before else b""
-                rest = data[before:]
-            is_text = _KIND in data
-        try:
-            for piece in (rest,) if stream is None else stream.feed(rest):
-                came(len(piece))
-                yield joiner.add(piece)
-        except zstd_frames.ZstdError as error:
-            # Continue at the next frame that begins in the data read from here on.
-            damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
-            stream = zstd_frames.Stream(skip_to_mark=True)
-            joiner.rest()
-
-
-class LineJoiner:
-    """Makes whole lines of pieces that end anywhere."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._is_too_long = False
-
-    def add(self, piece: bytes) -> bytes:
-        """Return the lines that *piece* completes; of one that is too long, its first part, as if it were a line."""
-        if self._is_too_long:
-            end = piece.find(b"\n") + 1
-            if not end:
-                return b""
-            self._is_too_long = False
-            piece = piece[end:]
-        # Search only the new piece: a line may come in millions of pieces.
-        end = piece.rfind(b"\n") + 1
-        if end:
-            lines = bytes(self._rest) + piece[:end]
-            self._rest = bytearray(piece[end:])
-            return lines
-        self._rest += piece
-        if len(self._rest) <= MAX_LINE_BYTES:
-            return b""
-        self._is_too_long = True
-        return self.rest() + b"\n"
-
-    def rest(self) -> bytes:
-        """Return the line that is not complete, and begin a new one."""
-        rest, self._rest = bytes(self._rest), bytearray()
-        return rest
 
 
 def _unpacked(fd: int, damage: ReadErrors) -> Iterator[bytes]:

@@ -39,6 +39,8 @@ class RotatingWriter:
         self, path: str, rotation: Rotation, report: Callable[[str], None], *, host_field: str | None = None
     ) -> None:
         """Create the first part of *path*; SourceError if that is not possible. *report* is told what goes wrong."""
+        if os.path.lexists(path):
+            raise SourceError(f"{path} exists", "its parts would be read by this name: give another one")
         self._names = PartNames(path)
         self._rotation = rotation
         self._report = report

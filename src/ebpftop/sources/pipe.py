@@ -14,7 +14,9 @@ from ebpftop.recording import reader, schema1
 from ebpftop.recording.chunks import Chunk, Part
 from ebpftop.recording.grouping import MAX_SLICE_BYTES, group
 from ebpftop.recording.hosts import OneHost
+from ebpftop.recording.lines import lines_of
 from ebpftop.recording.parse import ReadError, read_lines
+from ebpftop.recording.parts import HeldSkipper
 from ebpftop.recording.readings import ReadingDecoder
 from ebpftop.sources.recorded import RecordedSource
 
@@ -48,6 +50,7 @@ class PipeSource(RecordedSource):
         """Bytes that came, in good lines or not."""
         self._line = 1
         self._readings = ReadingDecoder()
+        self._skipper = HeldSkipper()
         self._is_old = False
         """Whether lines may be of schema 1."""
         self._subscriber: Callable[[Sequence[Record]], None] | None = None
@@ -136,11 +139,12 @@ class PipeSource(RecordedSource):
     def _records(self, lines: bytes) -> Iterator[Record]:
         """Yield the records of *lines*, and count what is not a record."""
         first, self._line = self._line, self._line + lines.count(b"\n")
-        return read_lines(schema1.upgrade(lines) if self._is_old else lines, self.damage, first, self._readings)
+        data = schema1.upgrade(lines) if self._is_old else lines
+        return self._skipper.pass_through(read_lines(data, self.damage, first, self._readings))
 
     def _read(self) -> Iterator[bytes]:
         """Yield whole lines as they come, until the end or `close`; the last may lack its newline."""
-        return map(self._hosts.lines_of, reader.lines_of(self._inputs(), self.damage, self._count))
+        return map(self._hosts.lines_of, lines_of(self._inputs(), self.damage, self._count))
 
     def _count(self, came: int) -> None:
         self._came += came
