@@ -1,4 +1,4 @@
-"""docs/fleet-sql.md: every question is asked of three hosts, in DuckDB and in ClickHouse, and they answer the same."""
+"""docs/fleet-sql.md: DuckDB answers each question to three hosts, and ClickHouse the same where it is installed."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class DuckDb:
 
 class ClickHouse:
     def __init__(self, folder: Path) -> None:
-        # It is of the extra `test`, but is made for x86-64 and arm64 only.
-        session = pytest.importorskip("chdb.session", reason="chdb is not installed here")
+        # An extra of its own, for its size.
+        session = pytest.importorskip("chdb.session", reason="needs ClickHouse: pip install chdb-core")
         self._session = session.Session(str(folder / "clickhouse"))
         self._session.query("CREATE DATABASE fleet")
         self._session.query("USE fleet")
