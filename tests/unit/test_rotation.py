@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,7 @@ from ebpftop.core.source import SourceError
 from ebpftop.core.syscall_records import Syscalls
 from ebpftop.core.user_records import Users
 from ebpftop.recording import RecordingWriter, zstd_frames
+from ebpftop.recording.index import time_of
 from ebpftop.recording.parts import PartNames, paths_of
 from ebpftop.recording.passage import Passage
 from ebpftop.recording.reader import open_files
@@ -167,6 +170,43 @@ def test_any_moment_is_found_in_the_parts(tmp_path: Path) -> None:
     assert sources[0].timeline.span == sources[1].timeline.span
     for source in sources:
         source.close()
+
+
+@pytest.mark.parametrize("first", [2, -1])
+def test_parts_whose_first_ones_are_gone_begin_where_they_begin(tmp_path: Path, first: int) -> None:
+    names = rotated(tmp_path / "day.jsonl.zst")
+    for name in names[:first]:
+        (tmp_path / name).unlink()
+    begin = begin_of(tmp_path / names[first])
+    assert begin > START + 2
+    # So slow that what waits for its time never comes.
+    with closing(ReplaySource(str(tmp_path / "day.jsonl.zst"), speed=1e-6)) as source:
+        assert source.timeline.span == (begin, time_of(STORY[-1]))
+        assert source.position == pytest.approx(begin, abs=1e-3)
+        held: list[Record] = []
+        until_s = time.monotonic() + 30
+        while not {Probe, Process, Exec} <= set(map(type, held)):  # these, and what ran when it began
+            assert time.monotonic() < until_s, held
+            for probe in source.probes:
+                batch = source.poll(probe, 0.01)
+                held += batch.records if batch is not None else ()
+        assert all(time_of(record) <= begin for record in held)
+
+
+def test_a_beginning_behind_the_end_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with RecordingWriter(str(path)) as writer:
+        writer.write([msgspec.structs.replace(HEADER, begin=START + 1e6), *STORY])
+    records, source = play(path)
+    assert len(records) == len(STORY)
+    assert source.timeline.span == (START, time_of(STORY[-1]))
+
+
+def begin_of(path: Path) -> float:
+    line = zstd_frames.zstd.decompress(path.read_bytes()).splitlines()[0]
+    begin = msgspec.json.decode(line, type=Header).begin
+    assert begin is not None
+    return begin
 
 
 def test_the_oldest_are_removed_and_nothing_else(tmp_path: Path) -> None:

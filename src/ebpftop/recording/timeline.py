@@ -88,9 +88,14 @@ class Timeline:
 
     @property
     def span(self) -> tuple[float, float]:
-        """First and last time that can be shown; both are the start if there is nothing yet."""
+        """First and last time that can be shown; both are the start if there is nothing yet.
+
+        What a part says of the time before it, perhaps days, was true then too, but is no moment of it.
+        """
         first = next(filter(None, map(self._time_of, self._numbers()[:_SEARCHED])), self.header.started)
-        return first, max(first, self._last_time())
+        last = max(first, self._last_time())
+        begin = self.header.begin
+        return first if begin is None or begin > last else max(first, begin), last
 
     @property
     def indexed(self) -> float:

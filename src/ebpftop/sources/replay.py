@@ -63,6 +63,8 @@ class ReplaySource(RecordedSource):
         """What the machine did, as far as it is indexed."""
         self._indexing = threading.Lock()
         self.timeline = Timeline(self.header, self._chunks, self._index)
+        self._part_begin = float("-inf") if self.header.begin is None else self.timeline.span[0]
+        """When a part begins: what is older says what held then, and is played at once."""
         self._clock = _Clock(self._first_moment(), speed, self._channels.condition)
         # What is played: the number of the jump, the chunk to begin with, the time behind which records are new.
         self._begin = (0, 0, float("-inf"))
@@ -137,8 +139,11 @@ class ReplaySource(RecordedSource):
     def _first_moment(self) -> float:
         """Return where playing starts: when all counters had been read once, if that was soon after the start.
 
-        Until then ebpftop was attaching its programs; what was recorded meanwhile is delivered at once.
+        Until then ebpftop was attaching its programs; what was recorded meanwhile is delivered at once. A part of a
+        recording starts where it begins.
         """
+        if self.header.begin is not None:
+            return self._part_begin
         firsts: dict[type, float] = {}
         begun: float | None = None
         for record in self._chunks.load(0).records():
@@ -158,7 +163,7 @@ class ReplaySource(RecordedSource):
             begin = self._begin
             is_current = partial(self._is_current, begin)
             for batch in self._batches(begin):
-                if not self._clock.wait_until(batch.time, is_current):
+                if not self._clock.wait_until(max(batch.time, self._part_begin), is_current):
                     break
                 if not self._channels.put(replace(batch, jump=begin[0]), is_current):
                     break
