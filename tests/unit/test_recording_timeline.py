@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,6 @@ from ebpftop.core.trace_records import Trace
 from ebpftop.core.user_records import Users
 from ebpftop.probes.registry import registry
 from ebpftop.recording import Timeline, reader, writer
-from ebpftop.recording.chunks import FileChunks, ZstChunks
 from ebpftop.sources.history import History
 from ebpftop.sources.replay import ReplaySource
 from tests.unit.recording_samples import HEADER, START, exec_at, key, play, story, trace_at, write
@@ -51,8 +49,8 @@ Opened = Callable[[list[Record]], Timeline]
 def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """A way to the timeline of some records: of a file, of one not looked through yet, of memory; all behave alike."""
     # Small stretches: a short story then has as many chunks as an hour otherwise.
-    monkeypatch.setattr(reader, "FileChunks", functools.partial(FileChunks, stretch=4000))
-    monkeypatch.setattr(reader, "ZstChunks", functools.partial(ZstChunks, stretch=700))
+    monkeypatch.setattr(reader, "PLAIN_STRETCH", 4000)
+    monkeypatch.setattr(reader, "ZST_STRETCH", 700)
     monkeypatch.setattr(writer, "_FRAME_BYTES", 4000)
     sources: list[ReplaySource] = []
 
