@@ -45,7 +45,8 @@ async def test_a_recording_of_a_later_version_says_so_on_the_screen(
         return 0
 
     monkeypatch.setattr(ebpftop.ui.app, "run", ask)
-    assert replay.run(Namespace(file=str(path), speed="max", memory=DEFAULT_MIB, when=[], settings=None)) == 0
+    typed = Namespace(file=str(path), speed="max", memory=DEFAULT_MIB, when=[], settings=None, host=None)
+    assert replay.run(typed) == 0
     ((_, said),) = asked
     app = EbpftopApp(FakeSource(live=False), **said)
     async with app.run_test(size=(120, 35), notifications=True) as pilot:
