@@ -90,7 +90,7 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments: tuple[str, ...]) -> No
 COMMANDS = [("stream", *SHORT), ("record", "{folder}/r.jsonl", *SHORT), ("check",)]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", [*COMMANDS, ("serve",)], ids=lambda command: command[0])
 @pytest.mark.parametrize(
     ("hidden", "words"),
     [(("/proc",), "/proc is not mounted"), (("/sys",), "/sys is not mounted"), (("/sys", "/proc"), "/proc is not")],

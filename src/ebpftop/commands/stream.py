@@ -31,7 +31,6 @@ from ebpftop.lifecycle import stdio
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import ORDERLY_S, process
 from ebpftop.recording.readings import ReadingEncoder
-from ebpftop.sources.live_options import INTERVAL_S
 from ebpftop.sources.reading_pace import pause_s
 
 if TYPE_CHECKING:
@@ -129,10 +128,11 @@ def run(args: argparse.Namespace) -> int:
     runner = runner_of(args)
     outputs = redirect_stdio()
     when = When(args, runner) if args.when else None
+    options = options_of(args)
     stdout: LineWriter | FrameWriter = LineWriter(outputs.stdout_fd)
     if args.compress:
-        stdout = FrameWriter(outputs.stdout_fd, min(LATEST_S, (args.interval or INTERVAL_S) / 2))
-    source = open_kernel(options_of(args), root_work(loads=args.load is not None))
+        stdout = FrameWriter(outputs.stdout_fd, min(LATEST_S, options.interval_s / 2))
+    source = open_kernel(options, root_work(loads=args.load is not None))
     encoder = ReadingEncoder(source.header.host if args.host_field else None)
     delivered = Delivered()
 
