@@ -40,7 +40,9 @@ class Started:
         stdout, stdout_w = os.pipe()
         stderr, stderr_w = os.pipe()
         asking = json.dumps([arguments, dict(os.environ), os.getcwd()]).encode()
-        socket.send_fds(_starter(), [asking], [stdout_w, stderr_w, theirs.fileno()])
+        # In a guest one process for all: there its imports take longer than anything else.
+        starter = _starter("--load" in arguments or ASKED_FOR in os.environ)
+        socket.send_fds(starter, [asking], [stdout_w, stderr_w, theirs.fileno()])
         os.close(stdout_w)
         os.close(stderr_w)
         theirs.close()
@@ -91,8 +93,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @cache
-def _starter() -> socket.socket:
-    """Start the process that all others are forked from; it ends with this one."""
+def _starter(_loads: bool) -> socket.socket:
+    """Start the process that others are forked from, those that load a C file from one that has a compiler.
+
+    It ends with this one.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     subprocess.Popen([sys.executable, "-m", __name__], stdin=theirs.fileno())
     theirs.close()
