@@ -149,31 +149,8 @@ INLINE u32 threads_before(u32 tgid, u64 start_ns)
 	return count;
 }
 
-INLINE int process_ended(void *ctx)
+INLINE void report_ending(void *ctx, char *task, char *signal, char *leader, u32 status)
 {
-	char *task = current_task();
-	char *signal = load_pointer(task, OFF_TASK_SIGNAL);
-	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
-	u32 tgid = load_u32(task, OFF_TASK_TGID);
-
-	if (!PARAMETER(ONLY_COUNTS))
-		forget_attempt((u64)task); /* killed inside execve */
-	/* Report only the last thread. If two race, both see zero, and user space drops the second by (pid, start). The
-	 * thread may have a name of its own, so the filter matches the name of the process, which is what ends. */
-	if (!filter_matches(tgid, leader))
-		return 0;
-	if (load_u32(signal, OFF_SIGNAL_LIVE)) {
-		if (!PARAMETER(ONLY_COUNTS))
-			count_thread(tgid, leader);
-		return 0;
-	}
-	/* What wait4 reports, kernel/exit.c wait_task_zombie(). */
-	u32 status = load_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? load_u32(signal, OFF_SIGNAL_EXIT_CODE)
-									    : load_u32(leader, OFF_TASK_EXIT_CODE);
-
-	count_ending(tgid, signal, leader, status);
-	if (PARAMETER(ONLY_COUNTS))
-		return 0;
 	struct exit_event exit = {.event.kind = EVENT_EXIT};
 	struct event *event = &exit.event;
 	struct ending *ending = &exit.ending;
@@ -200,6 +177,34 @@ INLINE int process_ended(void *ctx)
 	 * known. */
 	if (hand_over(ctx, &exit, sizeof(exit)))
 		count_lost(LOST_EXITS);
+}
+
+INLINE int process_ended(void *ctx)
+{
+	char *task = current_task();
+	char *signal = load_pointer(task, OFF_TASK_SIGNAL);
+	char *leader = load_pointer(task, OFF_TASK_GROUP_LEADER);
+	u32 tgid = load_u32(task, OFF_TASK_TGID);
+
+	if (!PARAMETER(ONLY_COUNTS))
+		forget_attempt((u64)task); /* killed inside execve */
+	/* Report only the last thread. If two race, both see zero, and user space drops the second by (pid, start). The
+	 * thread may have a name of its own, so the filter matches the name of the process, which is what ends. */
+	if (!filter_matches(tgid, leader))
+		return 0;
+	if (load_u32(signal, OFF_SIGNAL_LIVE)) {
+		if (!PARAMETER(ONLY_COUNTS))
+			count_thread(tgid, leader);
+		return 0;
+	}
+	/* What wait4 reports, kernel/exit.c wait_task_zombie(). */
+	u32 status = load_u32(signal, OFF_SIGNAL_FLAGS) & SIGNAL_GROUP_EXIT ? load_u32(signal, OFF_SIGNAL_EXIT_CODE)
+									    : load_u32(leader, OFF_TASK_EXIT_CODE);
+
+	if (!PARAMETER(ONLY_COUNTS))
+		report_ending(ctx, task, signal, leader, status);
+	/* Last, for the verifier, which walks what follows once for each way through it. */
+	count_ending(tgid, signal, leader, status);
 	return 0;
 }
 

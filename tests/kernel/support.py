@@ -36,6 +36,8 @@ CHECKED = "EBPFTOP_TEST_CHECKED"
 EMULATED = ASKED_FOR in os.environ
 """Whether this is a guest of tests/vm, where everything takes twenty to forty times as long: fewer rounds will do."""
 
+_FROM_DISK = [sys.executable, "-m", "ebpftop"]
+
 # Much longer than it ever takes, but under emulation beside others.
 _UP_S = 240.0
 
@@ -56,7 +58,7 @@ class Stream:
     """Whether it may start by fork(2) from a process that has imported it: half of a start is imports."""
 
     def __init__(self, *arguments: str, probes: str = "execs,users,syscalls,trace") -> None:
-        self.command = [sys.executable, "-m", "ebpftop", "stream", "--probes", probes, *arguments]
+        self.command = [*_FROM_DISK, "stream", "--probes", probes, *arguments]
         self.probes = probes.split(",")
         self.lines: list[Line] = []
         self.stderr = ""
@@ -64,7 +66,7 @@ class Stream:
 
     def __enter__(self) -> Stream:
         self._child: subprocess.Popen[str] | Started
-        if self.forked:
+        if self.forked and self.command[:3] == _FROM_DISK:
             self._child = Started(*self.command[3:])
         else:
             self._child = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

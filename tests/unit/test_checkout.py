@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-FOLDERS = {".ci", ".github", "benchmarks", "bpf", "docs", "screenshots", "script", "src", "tests"}
+FOLDERS = {".ci", ".github", "benchmarks", "bpf", "docs", "packaging", "screenshots", "script", "src", "tests"}
 FILES = {
     *(".clang-format", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"),

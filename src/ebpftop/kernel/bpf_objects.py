@@ -254,7 +254,8 @@ def links(than: int) -> list[LinkFacts]:
             than = bpf_syscall.next_id(_LINK_NEXT, than)
         except FileNotFoundError:
             break
-        with suppress(FileNotFoundError):
+        # It has gone; or EAGAIN: it is being made (bpf_link_by_id() in kernel/bpf/syscall.c).
+        with suppress(FileNotFoundError, BlockingIOError):
             fd = _open(_LINK_OPEN, than)
             try:
                 found.append(_link(fd))

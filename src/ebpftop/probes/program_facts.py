@@ -186,6 +186,8 @@ class _Links:
                     found[link.program].append(link)
         except OSError as error:
             self.refused = error.strerror
+        else:
+            self.refused = None
         self.of = found
         self._pace.done(now_s, time.monotonic())
 
