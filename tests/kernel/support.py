@@ -170,11 +170,12 @@ def compile_c(directory: Path, name: str, source: str, *flags: str) -> Path:
 
 def whole(run: Callable[[], list[Line]]) -> list[Line]:
     """Return what *run* yields once nothing is lost: from Linux 7.3 on, programs at these places may be preempted."""
-    for _ in range(10):
+    until_s = time.monotonic() + 90  # beside another guest that is most of the time
+    while True:
         lines = run()
         lost = {line["where"] for line in of("lost", lines) if line["count"]}
         if not lost:
             return lines
         assert lost == {"recursion"}
         assert kernel_version() >= PREEMPTIBLE_SINCE
-    raise AssertionError("something was lost each time")
+        assert time.monotonic() < until_s, "something was lost each time"

@@ -22,7 +22,6 @@ from ebpftop.kernel import bpf_syscall, maps, task_cache_map
 from ebpftop.kernel.bpf_syscall import fentry_refusal
 from ebpftop.kernel.defines import kernel_version
 from ebpftop.kernel.offsets import function_id
-from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.probes import busiest_callers, pair_figures, syscall_callers, syscall_counters, syscall_processes
 from ebpftop.probes import syscall_programs as probe
 from ebpftop.probes.entered_before import EnteredBefore
@@ -31,7 +30,7 @@ from ebpftop.sources.live import KernelSource
 from ebpftop.sources.live_options import Options
 from ebpftop.syscalls.tracing import TracedCall
 from tests.kernel import syscall_workloads as workloads
-from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of
+from tests.kernel.support import Line, Stream, compile_c, last, needs_root, of, whole
 
 pytestmark = [needs_root, pytest.mark.skipif(os.uname().machine != "x86_64", reason="the programs are x86-64's")]
 
@@ -54,16 +53,8 @@ def watched(program: Path, *arguments: str, options: tuple[str, ...] = ()) -> li
 
 
 def watched_whole(program: Path, options: tuple[str, ...]) -> list[Line]:
-    """Watch *program* until nothing of a run was lost: from Linux 7.3 on, programs at these places may be preempted.
-
-    What is missed then is told. Before, nothing may be.
-    """
-    for _ in range(10):
-        lines = watched(program, options=options)
-        if not [line for line in of("lost", lines) if line["where"] == "recursion" and line["count"]]:
-            return lines
-        assert kernel_version() >= PREEMPTIBLE_SINCE
-    raise AssertionError("something was lost each time")
+    """Watch *program* until nothing of a run was lost."""
+    return whole(lambda: watched(program, options=options))
 
 
 class Live:
