@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import pytest
 
 from ebpftop.lifecycle import guard, leftovers
 from ebpftop.lifecycle.leftovers import FIRST_PID_NAMESPACE, Owner
+from ebpftop.lifecycle.terminal import Terminal
 from ebpftop.ui.textual_fixes.terminal_driver import _Output
 from tests.ending import Session
 
@@ -491,3 +493,21 @@ def test_an_interrupt_before_it_is_armed_ends_it_without_a_traceback() -> None:
     command = [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler)\n{code}"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_a_signal_that_was_taken_but_not_yet_reported_still_ends_what_is_stopped_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process is continued for a pending SIGHUP, and stops again between taking it and doing anything about it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        watching = guard._Guard(os.getppid(), (0, None), theirs, Terminal())
+        watching.stopping = True
+        sent: list[int] = []
+        monkeypatch.setattr(watching, "_send", sent.append)
+        for pending in ("1", "0", "0"):
+            status = {b"State": b"\tT (stopped)", b"ShdPnd": b"\t" + pending.encode()}
+            monkeypatch.setattr(watching, "_status", lambda status=status: status)
+            if watching._is_to_end() and watching._is_stopped():
+                watching._send(signal.SIGCONT)
+        assert sent == [signal.SIGCONT] * 3

@@ -148,6 +148,9 @@ class _Guard:
         self.asked_at: float | None = None
         self.leaving = False
         self.stopping = False
+        self.was_pending = False
+        """A signal that ends it was pending while it was stopped: once it is taken, it may be stopped again before it
+        could do anything about it."""
         self.tracefs_fd: int | None = None
 
     def watch(self) -> None:
@@ -182,6 +185,7 @@ class _Guard:
                 self.session_nice = None
             elif code in (STOPPING, CONTINUED):
                 self.stopping = code == STOPPING
+                self.was_pending = False
             elif code == LEAVING:
                 self.leaving = True
             elif (code == ENDING or code in END_SIGNALS) and self.asked_at is None:
@@ -215,4 +219,5 @@ class _Guard:
         # A signal to a stopped process stays pending until the process is continued.
         status = self._status()
         pending = int(status.get(b"ShdPnd", b"0"), 16) | int(status.get(b"SigPnd", b"0"), 16)
-        return any(pending >> (number - 1) & 1 for number in END_SIGNALS)
+        self.was_pending |= any(pending >> (number - 1) & 1 for number in END_SIGNALS)
+        return self.was_pending
