@@ -104,7 +104,7 @@ def test_a_call_says_which_functions_led_to_it(program: Path, buffer: str) -> No
     for _ in range(10):
         with Stream("--buffer", buffer, *_TRACE, probes="syscalls") as stream:
             subprocess.run([program], check=True)  # it has ended when its calls are read
-            stream.wait_for(lambda lines: of("syscall", lines, name="nanosleep") or of("lost", lines))
+            stream.wait_for(lambda lines: of("syscall", lines, name="nanosleep") or of("lost", lines), 100)
             lines = stream.stop()
         # A call that was preempted before it slept has no stack of the kernel, and where our program was one is lost.
         slept = of("syscall", lines, name="nanosleep")
