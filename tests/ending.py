@@ -76,6 +76,7 @@ class Outcome:
     status: int | None = None  # None: it did not end
     took_s: float = 0.0  # from the first step that had to end it
     armed: bool = False  # it had come as far as to handle signals by then
+    queued_s: float = 0.0  # that its threads were ready to run since then, and had no CPU
     output: bytes = b""
     programs: set[int] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
@@ -85,7 +86,8 @@ class Outcome:
         steps = ", ".join(f"{wait_s:.3f} s {step}" for wait_s, step in self.draw.steps)
         return (
             f"seed {self.draw.seed} ({self.draw.shape}, from its {self.draw.when} on: {steps}): status {self.status} "
-            f"after {self.took_s:.2f} s, armed {self.armed}: {'; '.join(self.wrong) or 'fine'}"
+            f"after {self.took_s:.2f} s, queued {self.queued_s:.2f} s, armed {self.armed}: "
+            f"{'; '.join(self.wrong) or 'fine'}"
         )
 
 
@@ -185,6 +187,14 @@ class Session:
             return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
         return False
 
+    def queued_s(self) -> float:
+        """How long its threads were ready to run and had no CPU, added up; 0 where the kernel does not count that."""
+        queued_ns = 0
+        with suppress(OSError):
+            for task in Path("/proc", str(self.pid), "task").iterdir():
+                queued_ns += int((task / "schedstat").read_text().split()[1])
+        return queued_ns / 1e9
+
     def children(self) -> list[int]:
         with suppress(OSError):
             return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
@@ -249,11 +259,15 @@ class Session:
             orphans.leave()
 
 
+_QUEUED_S = 0.5
+"""What ends by itself has a second and a half for it: if it waited so long for a CPU, that may not have been enough."""
+
+
 def unless_late(end: Callable[[int], Outcome], seed: int) -> Outcome:
-    """Return how the draw of *seed* ended; again if the guard ended it, as on a busy machine."""
+    """Return how the draw of *seed* ended; again if the guard ended what had waited for a CPU meanwhile."""
     for _ in range(2):
         outcome = end(seed)
-        if outcome.status != -signal.SIGKILL:
+        if outcome.status != -signal.SIGKILL or outcome.queued_s < _QUEUED_S:
             return outcome
     return end(seed)
 
@@ -272,6 +286,7 @@ def run(
     outcome = Outcome(draw, session.pid)
     children: list[int] = []
     asked_s: float | None = None
+    queued_s = 0.0
     ender = ""
     try:
         if draw.when == "screen":
@@ -291,6 +306,7 @@ def run(
                     outcome.programs = programs_of(session.pid)
                 children = session.children()
                 asked_s, ender = time.monotonic(), step
+                queued_s = session.queued_s()
             if step == "q":
                 session.press(b"q")
             elif step == "ctrl-c":
@@ -310,6 +326,7 @@ def run(
             if ender in _KEYS and session.state() == "T":
                 # Stopped before it had read the key: it reads it once it is continued.
                 session.signal(signal.SIGCONT)
+            outcome.queued_s = max(outcome.queued_s, session.queued_s() - queued_s)
             time.sleep(0.01)
         if not outcome.armed and session.state() == "T":
             # Stopped while nothing but the interpreter ran: the kernel keeps its signals until it is continued.

@@ -301,8 +301,10 @@ def test_who_has_ended_is_told_once() -> None:
         row = watched.row(child.pid)
         assert (row.ended, row.threads, row.now) == (True, 0, ())
         assert row.comm == "sleep"
-        # The time to sleep begins while it still runs.
-        assert blocked_in(row, "clock_nanosleep").ns > 0.05e9
+        # The time to sleep begins while it still runs, and ends before it runs again.
+        slept_ns = blocked_in(row, "clock_nanosleep").ns
+        assert slept_ns > 0.05e9
+        assert slept_ns + row.running_ns + row.runnable_ns >= 0.1e9
         assert row.running_ns > 0
         assert child.pid not in [row.pid for row in watched.read().rows]
 

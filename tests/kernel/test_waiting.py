@@ -241,7 +241,7 @@ def test_a_thread_that_is_not_in_that_call_has_no_answer(tmp_path: Path) -> None
         until_s = time.monotonic() + 10
         while not (line := Path(f"/proc/{sleeper.pid}/syscall").read_text().split())[1:] and time.monotonic() < until_s:
             time.sleep(0.01)
-        here = Question(sleeper.pid, sleeper.pid, int(line[0]), "none", 0)
+        here = Question(sleeper.pid, sleeper.pid, int(line[0]), "none", 0, 0)
         found = helper.waits([here, here._replace(nr=here.nr + 1), here._replace(tid=1), here._replace(pid=1 << 22)])
         assert found is not None
         assert [answer is not None for answer in found[0]] == [True, False, False, False]
@@ -272,7 +272,7 @@ def test_all_descriptors_of_an_epoll_set_are_counted(tmp_path: Path) -> None:
             while not (line := wait.read_text().split())[1:] or int(line[1], 16) != fd:
                 assert time.monotonic() < until_s
                 time.sleep(0.01)
-            question = Question(program.pid, program.pid, int(line[0]), "epoll", 0)
+            question = Question(program.pid, program.pid, int(line[0]), "epoll", 0, 0)
             while (found := helper.waits([question])) is None:  # the machine is busy: no answer in time
                 assert time.monotonic() < until_s
             (answer,) = found[0]
@@ -313,7 +313,7 @@ def test_who_waits_for_a_child_to_run_a_program_says_for_which(tmp_path: Path) -
             time.sleep(0.02)
         abi = abis.native_abi(os.uname().machine)
         nr = int(Path(f"/proc/{spawner.pid}/syscall").read_text().split()[0])
-        answers = helper.waits([Question(spawner.pid, spawner.pid, nr, *question_of(abi, abis.name(abi, nr)))])
+        answers = helper.waits([Question(spawner.pid, spawner.pid, nr, *question_of(abi, abis.name(abi, nr)), 0)])
         assert answers is not None
         (wait,) = answers[0]
         assert wait is not None

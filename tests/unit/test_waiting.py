@@ -162,7 +162,7 @@ def test_nobody_waits_for_an_answer_that_does_not_come(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(waiting, "wait_of", stuck)
     reader = WaitReader()
-    asked = [Question(1, 2, 0, "file", 0)]
+    asked = [Question(1, 2, 0, "file", 0, 5)]
     assert reader.ask(asked, 0.01) is None
     assert reader.ask(asked, 0.01) is None
     goes_on.set()
@@ -206,7 +206,7 @@ def test_a_call_that_cannot_be_read_does_not_end_the_reader(monkeypatch: pytest.
     monkeypatch.setattr(waiting, "read", unreadable)
     reader = WaitReader()
     kinds = [kind for kind in waiting.KINDS if kind != "file"]
-    asked = [Question(os.getpid(), os.getpid(), 0, kind, 0) for kind in kinds]
+    asked = [Question(os.getpid(), os.getpid(), 0, kind, 0, 5) for kind in kinds]
     for _ in range(2):
         found = reader.ask(asked, 60)
         assert found is not None

@@ -134,16 +134,13 @@ def add_watching(
         )
         add_old_name(kernel, "--say", printk)
     else:
-        parser.set_defaults(**{name: value for name, value in _of_events().items() if parser.get_default(name) is None})
+        defaults = watching_defaults()
+        parser.set_defaults(**{name: defaults[name] for name in _EVENTS})
     add_old_name(kernel, "--via", attach)
 
 
-def _of_events() -> dict[str, Any]:
-    """Return what the options that are about events are if none is given."""
-    return {name: watching_defaults()[name] for name in _EVENTS}
-
-
 _EVENTS = ("failures", "env", "trace", "trace_limit", "stacks", "printk")
+"""Options that are about events."""
 
 
 def _add_tracing(kernel: argparse._ArgumentGroup) -> None:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     fd = _stdin() if name == "-" else open_files(name)
     if args.output is None:
         _refuse_terminal(args.to)
-    if not isinstance(fd, int) or not is_stream(fd):
+    if not is_stream(fd):
         process.status_if_ended = 1  # 0 would mean that all of it was written
     with as_invoker():
         output = Output(args.output, replace=args.force, packed=(args.output or "").endswith(".zst"))
@@ -63,7 +63,7 @@ def _convert(args: argparse.Namespace, fd: int | Parts, name: str, typed: TypedS
         from ebpftop.kernel.capabilities import give_up_root
 
         give_up_root(Path(__file__))
-    if isinstance(fd, int) and is_stream(fd):
+    if is_stream(fd):
         process.end_by(lambda: None)  # a stream that nobody needs any more is at its end: `passage` sees it
         wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
     passage = Passage(fd, name, lambda: process.asked is not None, args.host)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _figures(fd: int | Parts, name: str, typed: TypedSpan | None, host: str | None) -> SpanFigures:
     """Add up a recording of *host*, or a part of it; report what could not be read."""
-    if isinstance(fd, int) and is_stream(fd):
+    if is_stream(fd):
         wait_for_first(fd, lambda: stdio.report("waiting for the first record; Ctrl-C ends it"))
     passage = Passage(fd, name, host=host)
     try:

@@ -67,7 +67,7 @@ def show(
             settings.unsaved = "a recording is shown without root's rights: nothing is saved"
         give_up_root(Path(__file__))
         limits.require_threads(limits.REPLAY_SCREEN)
-    if isinstance(fd, int) and is_stream(fd):
+    if is_stream(fd):
         return _show_pipe(fd, watches, settings, host)
     process.take_keys()
     source = ReplaySource(name, speed, fd, host)

@@ -20,8 +20,8 @@ from ebpftop.commands.kernel_options import (
     root_work,
 )
 from ebpftop.commands.redirect import redirect_stdio
-from ebpftop.commands.stream import report_gone
-from ebpftop.core.records import Probe, Record
+from ebpftop.commands.stream import GoneReports
+from ebpftop.core.records import Record
 from ebpftop.core.source import UsageError
 from ebpftop.kernel import compile_helper
 from ebpftop.lifecycle import stdio
@@ -173,17 +173,14 @@ _ENDED = object()
 
 def _readings(source: KernelSource, totals: Totals, served: Served, interval_s: float) -> Iterator[None]:
     """Yield after each reading, until asked to end."""
-    gone: tuple[str, ...] = ()
+    gone = GoneReports()
     while process.asked is None:
         records: list[Record] = []
         for probe in source.probes:
             batch = source.poll(probe, 0)
             if batch is not None:
                 records += batch.records
-        for record in records:
-            if isinstance(record, Probe) and record.gone != gone:
-                gone = record.gone
-                report_gone(gone)
+        gone.note(records)
         if records:
             totals.update(records)
             served.set(totals.reading())

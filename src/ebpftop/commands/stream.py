@@ -7,7 +7,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ebpftop.commands.delivered import Delivered
@@ -65,7 +65,7 @@ def pump(
         sink([source.header])
         if when is not None:
             when.begin(source.header)
-        gone: tuple[str, ...] = ()
+        gone = GoneReports()
         until = None if duration_s is None else source.attached_s + duration_s
         while _goes_on(when) and (until is None or time.monotonic() < until):
             records: list[Record] = []
@@ -77,10 +77,7 @@ def pump(
             if when is not None:
                 when.feed(records)
                 when.pulse()
-            for record in records:
-                if isinstance(record, Probe) and record.gone != gone:
-                    gone = record.gone
-                    report_gone(gone)
+            gone.note(records)
             wait_s = pause_s(len(records))
             left_s = wait_s if until is None else min(wait_s, until - time.monotonic())
             if left_s > 0 and _goes_on(when):
@@ -98,14 +95,26 @@ def _goes_on(when: When | None) -> bool:
     return process.asked is None and (when is None or when.status is None)
 
 
-def report_gone(gone: tuple[str, ...]) -> None:
-    """Report what the filter names but what no longer exists; or that all of it exists again."""
-    for one in gone:
-        # A process that gets the pid of one that ended is another process.
-        until = "any more" if one.startswith("pid ") else "unless it is made again"
-        stdio.report(f"{one} is gone: nothing can match it {until}")
-    if not gone:
-        stdio.report("all that the filter names exists again")
+class GoneReports:
+    """Reports what the filter names but what no longer exists; or that all of it exists again."""
+
+    def __init__(self) -> None:
+        self._gone: tuple[str, ...] = ()
+
+    def note(self, records: Iterable[Record]) -> None:
+        """Report what *records* say of it, if that has changed."""
+        for record in records:
+            if isinstance(record, Probe) and record.gone != self._gone:
+                self._gone = record.gone
+                self._report()
+
+    def _report(self) -> None:
+        for one in self._gone:
+            # A process that gets the pid of one that ended is another process.
+            until = "any more" if one.startswith("pid ") else "unless it is made again"
+            stdio.report(f"{one} is gone: nothing can match it {until}")
+        if not self._gone:
+            stdio.report("all that the filter names exists again")
 
 
 def _report_cut(so_far: str) -> None:
@@ -148,20 +157,16 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise stdio.write_error(error, so_far() if stdout.written else "") from error
 
-    def flush() -> None:
-        if isinstance(stdout, FrameWriter):
-            stdout.flush()
-
     process.end_by(lambda: None)  # `pump` sees it
     try:
         if report_failed(source):
             status = pump(source, sink, args.duration, when, so_far)
-            flush()
+            stdout.flush()
             if lost := delivered.lost_text():
                 stdio.report(f"{counted(delivered.records, 'record', whole=True)}{lost}")
             return status
         pump(source, sink, 0.0)  # the reader of the stream gets the reason, too
-        flush()
+        stdout.flush()
         return 1
     except BrokenPipeError:  # the reader has enough, as `head` has: nobody misses the rest
         return 0

@@ -49,6 +49,9 @@ class LineWriter:
         if together:
             self._put(b"".join(together))
 
+    def flush(self) -> None:
+        """Do nothing: no line waits here (`FrameWriter` has some that do)."""
+
     def _put(self, data: bytes) -> None:
         view, at = memoryview(data), 0
         while at < len(data):

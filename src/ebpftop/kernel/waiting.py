@@ -44,7 +44,7 @@ class Question(NamedTuple):
     nr: int
     kind: str
     argument: int
-    enter_ns: int = 0
+    enter_ns: int
 
 
 class WaitReader:

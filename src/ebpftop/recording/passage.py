@@ -63,7 +63,7 @@ class Passage:
         self._name = name
         self._host = host
         self._chunks: OpenChunks | None = None
-        if isinstance(fd, int) and reader.is_stream(fd):
+        if reader.is_stream(fd):
             self._lines = self._begin_stream(fd)
         else:
             self.header, self._chunks = reader.open_recording(fd, name, self.damage, host)

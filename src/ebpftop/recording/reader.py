@@ -10,7 +10,7 @@ import select
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import msgspec
 
@@ -68,7 +68,7 @@ def wait_for_first(fd: int, notice: Callable[[], None]) -> None:
     os.set_blocking(fd, True)
 
 
-def is_stream(fd: int | Parts) -> bool:
+def is_stream(fd: int | Parts) -> TypeGuard[int]:
     """Whether *fd* can only be read once, from its beginning: a pipe, a socket, a terminal."""
     if not isinstance(fd, int):
         return False
