@@ -73,11 +73,13 @@ class Root:
 
     def __init__(self) -> None:
         self.asked: list[list[int]] = []
+        self.enter_ns: list[set[int]] = []
         self.spent_s = 0.0
         self.busy = False
 
     def waits(self, asked: Sequence[Question]) -> tuple[list[Wait | None], float] | None:
         self.asked.append([one.tid for one in asked])
+        self.enter_ns.append({one.enter_ns for one in asked})
         return None if self.busy else ([Wait(path=b"%d" % one.tid) for one in asked], self.spent_s)
 
 
@@ -107,6 +109,7 @@ def test_each_call_is_asked_about_once_and_the_first_ones_first(clock: list[floa
     assert [len(asked) for asked in root.asked] == [EACH_TIME, 1]
     complete(calls, *rows, enter_ns=6)
     assert len(root.asked) == 3, "the next call of the same thread is another"
+    assert root.enter_ns == [{5}, {5}, {6}], "so that a late answer is not taken for one about that"
 
 
 def test_an_answer_that_may_be_about_a_later_call_is_dropped(clock: list[float]) -> None:
