@@ -266,6 +266,37 @@ def test_the_end_of_an_old_part_is_not_that_of_the_last(tmp_path: Path) -> None:
     assert [line[:20] for line in passage.damage.report()] == ["it was never closed:"]
 
 
+@pytest.mark.parametrize("damaged", [0, 2])
+def test_a_part_with_a_damaged_header_is_no_other_host_and_not_missing(tmp_path: Path, damaged: int) -> None:
+    names = rotated(tmp_path / "day.jsonl")
+    part = tmp_path / names[damaged]
+    part.write_bytes(b"?" + part.read_bytes()[1:])
+    records, passage = all_of(tmp_path / "day.jsonl")
+    assert passage.header.host == HEADER.host
+    report = passage.damage.report()
+    assert f"{part}: the header is missing: host and kernel are not known" in report
+    assert not [line for line in report if "a part is missing" in line]
+    own = [record for record in records if isinstance(record, Exec)]
+    assert {record.pid for record in STORY if isinstance(record, Exec)} <= {record.pid for record in own}
+
+
+def test_wherever_a_part_is_damaged_the_others_are_read(tmp_path: Path) -> None:
+    names = rotated(tmp_path / "day.jsonl.zst")
+    part = tmp_path / names[2]
+    whole = part.read_bytes()
+    others = execs_of(tmp_path / "day.jsonl.zst") - execs_of(part)
+    assert len(others) > 50
+    for at in range(0, len(whole), max(1, len(whole) // 40)):
+        part.write_bytes(whole[:at] + bytes(byte ^ 0xA5 for byte in whole[at : at + 60]) + whole[at + 60 :])
+        records, passage = all_of(tmp_path / "day.jsonl.zst")
+        assert passage.header.host == HEADER.host
+        assert others <= {record.pid for record in records if isinstance(record, Exec)}
+
+
+def execs_of(path: Path) -> set[int]:
+    return {record.pid for record in all_of(path)[0] if isinstance(record, Exec)}
+
+
 def test_parts_of_two_hosts_are_not_joined(tmp_path: Path) -> None:
     for host in ("web-1", "web-2"):
         with RecordingWriter(str(tmp_path / f"{host}.jsonl")) as writer:

@@ -91,6 +91,9 @@ def series_of(reading: TableReading) -> SeriesKey:
     return kind, str(getattr(reading, kind.series)) if kind.series else ""
 
 
+UNKNOWN_HOST = "unknown host"
+
+
 class Header(_Record, frozen=True, tag="header"):
     """First line of a stream: where and when it was made. Of another version, a field may be missing: `schema` is 0.
 
@@ -102,7 +105,7 @@ class Header(_Record, frozen=True, tag="header"):
 
     schema: int = 0
     version: str = ""
-    host: str = "unknown host"
+    host: str = UNKNOWN_HOST
     kernel: str = ""
     abi: str = ""
     started: Time = 0.0

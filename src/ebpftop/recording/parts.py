@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import math
 import os
 import re
 import stat
@@ -16,7 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import accumulate, pairwise
 
-from ebpftop.core.records import End, Header, Record
+import msgspec
+
+from ebpftop.core.records import UNKNOWN_HOST, End, Header, Record
 from ebpftop.core.source import SourceError
 from ebpftop.recording.chunks import Chunk, FileChunks, Part
 from ebpftop.recording.parse import NEVER_CLOSED, ReadErrors
@@ -125,7 +128,7 @@ class JoinedChunks:
         for part in chunk.parts:
             data = part.data
             lines = min(skipped, data.count(b"\n"))
-            skipped -= lines + (part.lost or 0)
+            skipped = max(0, skipped - lines - (part.lost or 0))
             if lines:
                 data = b"\n" * lines + data.split(b"\n", lines)[lines]
             if not is_last:
@@ -136,20 +139,39 @@ class JoinedChunks:
 
 def joined(files: Sequence[tuple[str, Header, FileChunks]], damage: ReadErrors) -> tuple[Header, JoinedChunks]:
     """Return the header and the chunks of recordings with these names, in the order of their time."""
-    files = sorted(files, key=lambda file: _begin(file[1]))
+    files = _in_order(files)
+    first = files[0][1]
+    known, number = first, first.part or 0
     skipped = [0]
-    for (name, before, chunks), (_, header, _) in pairwise(files):
+    for (name, _, chunks), (_, header, _) in pairwise(files):
         end = _end_of(chunks)
         if end is None:
             damage.note(f"{name}: {NEVER_CLOSED}")
         elif end.reason:
             damage.note(f"{name}: recording ended early: {end.reason}")
-        is_same = is_same_run(before, header)
-        if is_same and not is_next(before, header):
+        number += 1
+        if header.host == UNKNOWN_HOST:  # its header is damaged: which part it is cannot be known
+            skipped.append(0)
+            continue
+        is_same = is_same_run(known, header)
+        if is_same and header.part != number:
             damage.note(f"behind {name} a part is missing")
         # What is of another run holds anew; of the same one its header alone would go back in time.
         skipped.append(1 + _held(header) if is_same else 0)
-    return files[0][1], JoinedChunks([chunks for _, _, chunks in files], skipped)
+        known, number = header, header.part or 0
+    if first.host == UNKNOWN_HOST:
+        named = next((header for _, header, _ in files if header.host != UNKNOWN_HOST), first)
+        first = msgspec.structs.replace(named, begin=max(first.started, named.started))
+    return first, JoinedChunks([chunks for _, _, chunks in files], skipped)
+
+
+def _in_order(files: Sequence[tuple[str, Header, FileChunks]]) -> list[tuple[str, Header, FileChunks]]:
+    """Return *files* in the order of their time. One whose time is not known stays behind the one before it."""
+    begins: list[float] = []
+    for _, header, _ in files:
+        before = begins[-1] if begins else -math.inf
+        begins.append(before if header.host == UNKNOWN_HOST else _begin(header))
+    return [files[at] for at in sorted(range(len(files)), key=begins.__getitem__)]
 
 
 class HeldSkipper:

@@ -16,7 +16,7 @@ import msgspec
 
 from ebpftop.core.escape import escape
 from ebpftop.core.record_lines import Foreign
-from ebpftop.core.records import SCHEMA, Header
+from ebpftop.core.records import SCHEMA, UNKNOWN_HOST, Header
 from ebpftop.core.source import SourceError
 from ebpftop.recording import schema1, zstd_frames
 from ebpftop.recording.chunks import MAX_CHUNKS, PLAIN_STRETCH, ZST_STRETCH, Chunk, FileChunks, OpenChunks, ZstChunks
@@ -115,7 +115,8 @@ def open_recording(
             assert failed is not None
             raise failed
         header, all_chunks = joined(found, damage)
-        if len(others := list(dict.fromkeys(header.host for _, header, _ in found))) > 1:
+        others = list(dict.fromkeys(header.host for _, header, _ in found if header.host != UNKNOWN_HOST))
+        if len(others) > 1:
             raise several_hosts(path, others)
     except SourceError:
         for _, _, chunks in found:
@@ -131,7 +132,7 @@ def _open_one(fd: int, path: str, damage: ReadErrors, host: str | None, total: i
     damage.hosts.append(hosts)
     chunks.chosen = hosts.lines_of
     try:
-        header = _read_header(chunks, path, damage, hosts)
+        header = _read_header(chunks, path, damage, hosts, f"{path}: " if total else "")
         hosts.refuse_others(path)
     except SourceError:
         chunks.close()
@@ -184,19 +185,20 @@ def _read_head(fd: int, path: str) -> bytes:
     return head
 
 
-def _read_header(chunks: FileChunks, path: str, damage: ReadErrors, hosts: OneHost) -> Header:
+def _read_header(chunks: FileChunks, path: str, damage: ReadErrors, hosts: OneHost, which: str) -> Header:
     """Return the header, or a substitute if it is damaged; SourceError if there is no record."""
     # A host may have come to the others at any time.
     for number in range(chunks.stop if hosts.host is not None else min(chunks.stop, _SEARCHED_CHUNKS)):
-        header = header_of(chunks.load(number), damage)
+        header = header_of(chunks.load(number), damage, which)
         if header is not None:
             return header
     raise hosts.not_found(path) or SourceError(f"{path} is not a recording of ebpftop", _NO_RECORDING)
 
 
-def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
+def header_of(chunk: Chunk, damage: ReadErrors, which: str = "") -> Header | None:
     """Return the header in *chunk*, or one made from its first record; None if it has no record at all.
 
+    *which* of several files it is begins what is said of a missing one.
     Its `schema` is 0 if the header is missing, or does not say it: then lines may be of schema 1.
     """
     first: float | None = None
@@ -215,9 +217,9 @@ def header_of(chunk: Chunk, damage: ReadErrors) -> Header | None:
     if first is None:
         return None
     if damage.hosts and (host := damage.hosts[-1].host) is not None:
-        damage.note("the header is missing: the kernel is not known")
+        damage.note(f"{which}the header is missing: the kernel is not known")
         return Header(started=first, host=escape(host))
-    damage.note("the header is missing: host and kernel are not known")
+    damage.note(f"{which}the header is missing: host and kernel are not known")
     return Header(started=first)
 
 
