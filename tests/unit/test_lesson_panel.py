@@ -54,7 +54,7 @@ def test_the_head_names_the_file_to_edit_while_its_whole_path_has_room() -> None
     path = "/home/ann/.local/share/ebpftop/lessons/1-hello.c"
     heads = {}
     for width in (40, 78, 118, 200):
-        first = next(iter(exercise_lines(tasks, width, 5, path)))
+        first = next(iter(exercise_lines(tasks, width, 5, ("edit", path))))
         heads[width] = "".join(span.text for span in first)
     assert heads[40].startswith("Exercises  0 of 2 done   x: hints")
     assert heads[78] == f"Exercises  0 of 2 done   {path}"

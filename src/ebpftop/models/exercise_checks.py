@@ -258,7 +258,7 @@ def ends_after_33(evidence: Evidence) -> Verdict:
             rows = evidence.rows(item.name)
             for row in rows:
                 for value in row.cpus or (row.value,):
-                    found[number(value)] = item.name
+                    found[number(value)] = f"{item.name} on one CPU" if row.cpus else item.name
             # An array may also count how many chains have each length: then its index is the length.
             longest = max((number(row.key) for row in rows if number(row.value)), default=0)
             if longest in (MAX_TAIL_CALLS, MAX_TAIL_CALLS + 1):
@@ -280,4 +280,6 @@ def _of_length(found: dict[int, str], program: str) -> Verdict:
         return _not_yet(f"{program} runs itself again: now count in an array how often")
     if longest > MAX_TAIL_CALLS:
         return _not_yet(f"{found[longest]} says {longest}: set it to 0 where a chain begins")
+    if longest == MAX_TAIL_CALLS - 1:
+        return _not_yet(f"{longest} in {found[longest]}: the tail call that leads into {program} is not counted")
     return _not_yet(f"the longest chain so far has {longest} tail calls")

@@ -37,11 +37,14 @@ class LessonPanel(SpanLine):
         super().__init__(id=id)
         self.lines: tuple[tuple[Span, ...], ...] = ()
 
-    def show(self, lesson: Lesson, width: int, height: int) -> None:
-        """Show the exercises of *lesson* in *width* cells, and at most *height* lines."""
-        tasks, loaded = lesson.tasks, lesson.evidence.loaded
-        path = loaded.path if loaded is not None else ""
-        lines = tuple(tuple(line) for line in exercise_lines(tasks, width, height, path)) if tasks and height else ()
+    def show(self, lesson: Lesson, width: int, height: int, *, live: bool) -> None:
+        """Show the exercises of *lesson* in *width* cells, and at most *height* lines; not *live*: of a recording."""
+        tasks = lesson.tasks
+        lines = (
+            tuple(tuple(line) for line in exercise_lines(tasks, width, height, _how_to_do(lesson, live=live)))
+            if tasks and height
+            else ()
+        )
         if lines != self.lines:
             self.lines = lines
             self.styles.height = len(lines)
@@ -57,12 +60,21 @@ class LessonPanel(SpanLine):
         self.post_message(self.Clicked())
 
 
-def exercise_lines(tasks: tuple[Task, ...], width: int, height: int, path: str = "") -> Iterator[list[Span]]:
+def _how_to_do(lesson: Lesson, *, live: bool) -> tuple[str, str]:
+    """Return two words and what stands behind them: the file to edit; of a recording, how to begin."""
+    if not live and lesson.row is not None:
+        return "to do them:", f"sudo ebpftop lesson {lesson.row.number}"
+    return "edit", lesson.evidence.loaded.path if lesson.evidence.loaded is not None else ""
+
+
+def exercise_lines(
+    tasks: tuple[Task, ...], width: int, height: int, how: tuple[str, str] = ("", "")
+) -> Iterator[list[Span]]:
     """Yield the lines: the head, and each exercise with its verdict beside it or below it, as there is room.
 
-    *path* is the file to edit.
+    *how* to do them stands in the head.
     """
-    yield _first(tasks, width, path)
+    yield _first(tasks, width, how)
     left = height - 1
     for number, task in enumerate(tasks, 1):
         later = len(tasks) - number  # each of them gets a line
@@ -74,11 +86,12 @@ def exercise_lines(tasks: tuple[Task, ...], width: int, height: int, path: str =
             yield from lines
 
 
-def _first(tasks: tuple[Task, ...], width: int, path: str) -> list[Span]:
+def _first(tasks: tuple[Task, ...], width: int, how: tuple[str, str]) -> list[Span]:
     """Return the first line: how many are done, the file if its whole path has room, the key of the hints."""
+    word, path = how
     done = all(task.verdict.is_done for task in tasks)
     begin = [Span("Exercises", "strong"), Span(f"  {summary(tasks)}", "good" if done else "dim")]
-    file = [Span("   edit ", "dim"), Span(printable(path))] if path else []
+    file = [Span(f"   {word} ", "dim"), Span(printable(path))] if path else []
     for rest in (
         [*file, Span("   checked while it runs   x: hints, and the grown-up version", "dim")],
         [*file, Span("   x: hints, and the grown-up version", "dim")],

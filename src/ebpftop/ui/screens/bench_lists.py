@@ -144,7 +144,7 @@ class BenchLists(BenchStates):
         self.show_tabs()
         height = self.notes.styles.height
         lines = next(lines for least, lines in reversed(_EXERCISES) if self.app.size.height >= least)
-        self.exercises.show(self.loaded_file.lesson, self.app.size.width - 2, lines)
+        self.exercises.show(self.loaded_file.lesson, self.app.size.width - 2, lines, live=self._main.source.live)
         self.notes.set_lines(flowing(self.words(), self.app.size.width - 3, int(height.value) if height else 0))
 
     def _show_source(self, model: LoadModel) -> None:
