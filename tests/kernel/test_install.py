@@ -1,4 +1,4 @@
-"""script/install and script/run, with real venvs in places of their own. About 40 s of processor time, mostly pip."""
+"""script/install, script/run and the wheel, with real venvs. 70 s of processor time, mostly pip."""
 
 from __future__ import annotations
 
@@ -269,14 +269,63 @@ def test_it_needs_root() -> None:
     assert (done.status, "needs root" in done.said) == (3, True)
 
 
-# ---- script/run ----
-
 # BCC is nowhere, as on a machine where nobody installed it.
 WITHOUT_BCC = (
     *("unshare", "--mount", "sh", "-c"),
     'for f in /usr/lib/python3/dist-packages/bcc; do test ! -e $f || mount -t tmpfs none $f; done; exec "$@"',
     "sh",
 )
+
+
+# ---- The wheel ----
+
+
+@pytest.fixture(scope="module")
+def wheel(place: Path, pip: Mapping[str, str]) -> Path:
+    """The wheel of this checkout."""
+    folder = place / "wheel"
+    done = run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, CHECKOUT, env=pip)
+    assert done.status == 0, done.said
+    return next(folder.glob("ebpftop-*.whl"))
+
+
+def environment(folder: Path, wheel: Path, pip: Mapping[str, str], *options: str) -> Path:
+    """Return the command of an installation in an environment of its own, made as pipx makes it."""
+    made = run("/usr/bin/python3", "-m", "venv", "--without-pip", *options, folder)
+    assert made.status == 0, made.said
+    done = run(sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "-q", wheel, env=pip)
+    assert done.status == 0, done.said
+    return folder / "bin/ebpftop"
+
+
+def test_the_wheel_runs_where_the_distributions_packages_are_seen(
+    place: Path, wheel: Path, pip: Mapping[str, str]
+) -> None:
+    program = environment(place / "sees", wheel, pip, "--system-site-packages")
+    assert run(program, "--version", env={"LC_ALL": "C"}) == Done(0, f"ebpftop {version()}\n")
+    check = run(program, "check", env={"EBPFTOP_CACHE": str(place / "cache"), "LC_ALL": "C"})
+    assert check.status == 0, check.said
+    assert "Traceback" not in check.said
+    assert "execs" in check.said
+    with terminal("demo", env={"LC_ALL": "C"}, program=(*WITHOUT_BCC, *AS_NOBODY, str(program))) as demo:
+        demo.wait_for(b"Exec log")
+        demo.press(b"q")
+        demo.read(1)
+    page = place / "sees/share/man/man1/ebpftop.1"
+    assert page.read_text() == (CHECKOUT / "docs/ebpftop.1").read_text()
+
+
+def test_where_they_are_not_seen_it_says_what_to_do(place: Path, wheel: Path, pip: Mapping[str, str]) -> None:
+    program = environment(place / "blind", wheel, pip)
+    assert run(program, "--version") == Done(0, f"ebpftop {version()}\n")
+    check = run(program, "check")
+    assert check.status == 1
+    assert "-m venv --system-site-packages FOLDER" in check.said
+    (place / "blind/pipx_metadata.json").touch()
+    assert "pipx install --force --system-site-packages ebpftop" in run(program, "check").said
+
+
+# ---- script/run ----
 
 
 def test_script_run_demo_needs_neither_root_nor_bcc_and_is_upgraded_later(place: Path, pip: Mapping[str, str]) -> None:

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 NO_PRIVILEGE = 3
 
-_BCC_PACKAGES = "apt-get install python3-bpfcc, dnf install python3-bcc, or pacman -S python-bcc"
-
-
 # Mount point, a file that exists if the file system is mounted, and the command that mounts it.
 _MOUNTS = (
     ("/proc", "/proc/self/status", "mount -t proc none /proc"),
@@ -179,7 +176,11 @@ def _has_bcc() -> bool:
 def options_of(args: argparse.Namespace, *, toggles: bool = False) -> Options:
     """Return the options in the arguments; raises SourceError. *toggles*: the user can attach other probes later."""
     if not _has_bcc():
-        raise SourceError("Python's bcc is not installed (the package of your distribution, not PyPI's)", _BCC_PACKAGES)
+        from ebpftop.commands.bcc_missing import Installation
+
+        raise SourceError(
+            "Python's bcc is not installed (the package of your distribution, not PyPI's)", Installation.this().remedy()
+        )
     from ebpftop.sources.live_options import INTERVAL_S, PAIRS_CALM_S, PAIRS_EVERY_S, Options
 
     later = registry().names if args.probes is None else registry().with_screen
