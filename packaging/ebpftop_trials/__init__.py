@@ -1,0 +1,1 @@
+"""Installs, uses and removes the packages of ebpftop in fresh systems: script/release-test runs it, as root."""
