@@ -89,21 +89,22 @@ class System:
     shared: Mapping[Path, str] = field(default_factory=dict)
     """Folders and files of this machine, and where they are seen in there."""
 
-    def argv(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> list[str]:
-        """Return what runs *command* in there."""
-        variables = {**_PLAIN, **client_environment(), **(env or {})}
+    def argv(self, command: Sequence[str], env: Mapping[str, str] | None = None, *, pip: bool = False) -> list[str]:
+        """Return what runs *command* in there. *pip*: it reaches the index as this machine's pip does."""
+        variables = {**_PLAIN, **_variables("_PROXY"), **(_variables("PIP_") if pip else {}), **(env or {})}
+        shared = {**self.shared, **(_pip_files() if pip else {})}
         return [
             *("unshare", "--mount", "--propagation", "private", "--ipc", "--", "sh", "-c", _ENTER, "enter"),
-            *(str(self.root), *(f"{here}={there}" for here, there in self.shared.items()), "--"),
+            *(str(self.root), *(f"{here}={there}" for here, there in shared.items()), "--"),
             *("env", "-i", *(f"{name}={value}" for name, value in variables.items()), *command),
         ]
 
-    def run(self, *command: str, env: Mapping[str, str] | None = None, limit_s: float = 900) -> Done:
-        """Run *command* in there."""
+    def run(self, *command: str, env: Mapping[str, str] | None = None, pip: bool = False, limit_s: float = 900) -> Done:
+        """Run *command* in there; *pip* as for `argv`."""
         words = " ".join(command)
         try:
             done = subprocess.run(
-                self.argv(command, env),
+                self.argv(command, env, pip=pip),
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -171,30 +172,28 @@ def fresh_system(release: str, folder: Path, cache: Path, mirror: str, packages:
     (archives / "partial").mkdir(parents=True, exist_ok=True)
     # Fresh packages are kept: the next trial installs most of them too.
     (root / "etc/apt/apt.conf.d/90keep").write_text('APT::Keep-Downloaded-Packages "true";\n')
-    system = System(root, release, {archives: "/var/cache/apt/archives", packages: "/packages", **client_files()})
+    names = [Path(name) for name in ("/etc/resolv.conf", "/etc/hosts")]
+    shared = {archives: "/var/cache/apt/archives", packages: "/packages", **{name: str(name) for name in names}}
+    system = System(root, release, shared)
     system.run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "update").must()
     return system
 
 
-# ---- How this machine reaches package registries: lent to the systems while they run, and kept nowhere. ----
+# ---- How this machine's pip reaches an index: lent to a command while it runs, and kept nowhere. ----
 
 
-def client_files() -> dict[Path, str]:
-    """Return the files by which this machine's clients reach their registries, and where they are seen."""
-    found = [Path(name) for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/root/.config/pip/pip.conf")]
-    texts = [file.read_text(errors="replace") for file in found if file.name == "pip.conf" and file.exists()]
-    texts += [value for name, value in os.environ.items() if name.startswith("PIP_")]
-    # Certificates and folders with packages that pip's own settings name.
-    for name in re.findall(r"(?<![\w/])/[\w./+-]+", "\n".join(text.replace("file://", "") for text in texts)):
-        place = Path(name)
-        found.append(place.parent if place.parent.name == "pypi" or place.name == "simple" else place)
-    return {place: str(place) for place in dict.fromkeys(found) if place.exists() and place != Path("/dev/null")}
+def _pip_files() -> dict[Path, str]:
+    """Return the files by which pip finds packages here, and where they are seen: the same places."""
+    found = [Path(name) for name in ("/etc/pip.conf", "/root/.config/pip/pip.conf")]
+    texts = [file.read_text(errors="replace") for file in found if file.exists()]
+    texts += _variables("PIP_").values()
+    # Certificates and folders that these settings name.
+    for name in re.findall(r"(?<![\w/.-])/[\w./+-]+", "\n".join(texts).replace("file://", "")):
+        # Links in an index of files lead to its neighbours.
+        found.append(Path(name).parent if name.endswith("/simple") else Path(name))
+    return {place: str(place) for place in dict.fromkeys(found) if place.is_file() or place.is_dir()}
 
 
-def client_environment() -> dict[str, str]:
-    """Return the variables that do the same."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith("PIP_") or name.lower() in ("http_proxy", "https_proxy", "no_proxy")
-    }
+def _variables(part: str) -> dict[str, str]:
+    """Return those of this machine whose name, in capitals, has *part*."""
+    return {name: value for name, value in os.environ.items() if part in name.upper()}

@@ -77,9 +77,9 @@ def try_wheel(system: System) -> None:
     system.install("pipx", "python3-venv", _BCC)
     pipx = {"PIPX_HOME": "/opt/pipx", "PIPX_BIN_DIR": "/usr/local/bin", "PIPX_MAN_DIR": "/usr/local/share/man"}
     file = f"/packages/{wheel_name()}"
-    system.run("pipx", "install", file, env=pipx).must()
+    system.run("pipx", "install", file, env=pipx, pip=True).must()
     system.run("ebpftop", "check").must("pipx install --force --system-site-packages ebpftop", status=1)
-    system.run("pipx", "install", "--force", "--system-site-packages", file, env=pipx).must()
+    system.run("pipx", "install", "--force", "--system-site-packages", file, env=pipx, pip=True).must()
     system.run("/opt/pipx/venvs/ebpftop/bin/python", "-m", "pip", "check").must()
     read_the_kernel(system, "ebpftop")
     # /opt/pipx is root's: an ordinary user may run what is there.
