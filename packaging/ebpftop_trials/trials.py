@@ -10,7 +10,7 @@ from ebpftop_packages.project import version, wheel_name
 from ebpftop_packages.system_package import package_name
 from ebpftop_packages.system_tree import PRIVATE, SETTINGS
 from ebpftop_trials.system import System, TrialError
-from ebpftop_trials.use import AS_NOBODY, complete, nothing_is_left, play, read_the_kernel
+from ebpftop_trials.use import AS_NOBODY, complete, nothing_is_left, play, read_the_kernel, write_perfetto
 
 _BCC = "python3-bpfcc"
 _CACHE = frozenset({"var/cache/ebpftop", "var/cache/private"})
@@ -32,6 +32,7 @@ def try_deb(system: System) -> None:
     _is_compiled(system)
     _is_not_enabled(system)
     read_the_kernel(system, "ebpftop")
+    write_perfetto(system, "ebpftop")
     play(system, "ebpftop")
     system.install("--reinstall", file)
     system.run("ebpftop", "--version").must(version())
@@ -65,6 +66,7 @@ def try_rpm(system: System) -> None:
     _is_compiled(system)
     _is_not_enabled(system)
     read_the_kernel(system, "ebpftop")
+    write_perfetto(system, "ebpftop")
     play(system, "ebpftop")
     system.run("rpm", "-U", "--replacepkgs", file).must()
     system.run("ebpftop", "--version").must(version())

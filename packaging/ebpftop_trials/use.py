@@ -35,6 +35,13 @@ def read_the_kernel(system: System, program: str) -> None:
     show(system, *AS_NOBODY, program, "replay", "/tmp/trial.jsonl.zst")
 
 
+def write_perfetto(system: System, program: str) -> None:
+    """Try the conversion whose package is carried: of the recording of `read_the_kernel`."""
+    system.run(program, "convert", "/tmp/trial.jsonl.zst", "--to", "perfetto", "-o", "/tmp/trial.pftrace").must()
+    if b"of-the-trial" not in (system.root / "tmp/trial.pftrace").read_bytes():
+        raise TrialError("the Perfetto trace has no exec of the program that ran")
+
+
 def play(system: System, program: str) -> None:
     """Try what needs no privilege, as an ordinary user, with and without a locale."""
     for locale in ("C", "C.UTF-8"):
