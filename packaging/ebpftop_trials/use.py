@@ -10,16 +10,15 @@ from ebpftop_trials.terminal import show
 
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp/nobody")
 
-_WORKLOAD = "(sleep 1; for i in 1 2 3 4 5; do /bin/true of-the-trial; sleep 0.2; done) &"
+_WHILE = "(while :; do /bin/true of-the-trial; sleep 0.2; done) & work=$!; {} ; status=$?; kill $work; exit $status"
+"""Something to see, for as long as a command runs: on a busy machine it may take long to attach."""
 
 
 def read_the_kernel(system: System, program: str) -> None:
     """Try what attaches programs to this kernel: check, a stream, a recording of it."""
     system.run(program, "--version").must(f"ebpftop {version()}")
     system.run(program, "check").must("execs  works via")
-    seen = system.shell(
-        f"{_WORKLOAD} {program} stream --probes execs,syscalls --duration 4 2>/tmp/errors; cat /tmp/errors"
-    )
+    seen = system.shell(_WHILE.format(f"{program} stream --probes execs,syscalls --duration 3"))
     lines = seen.must().splitlines()
     records = [json.loads(line) for line in lines if line.startswith("{")]
     if len(records) != len(lines):
@@ -28,7 +27,7 @@ def read_the_kernel(system: System, program: str) -> None:
         raise TrialError(f"stream has no exec of the program that ran:\n{seen.output[-2000:]}")
     if not any(row["count"] for one in records if one["kind"] == "syscalls" for row in one["rows"]):
         raise TrialError("stream has no system calls")
-    system.shell(f"{_WORKLOAD} {program} record /tmp/trial.jsonl.zst --duration 3").must()
+    system.shell(_WHILE.format(f"{program} record /tmp/trial.jsonl.zst --duration 3")).must()
     system.run(program, "convert", "/tmp/trial.jsonl.zst", "--to", "csv").must("of-the-trial")
     system.run(program, "convert", "/tmp/trial.jsonl.zst", "--to", "folded").must("true")
     system.run("chmod", "0644", "/tmp/trial.jsonl.zst").must()
