@@ -171,7 +171,7 @@ def fresh_system(release: str, folder: Path, cache: Path, mirror: str, packages:
     archives = cache / f"{release}-archives"
     (archives / "partial").mkdir(parents=True, exist_ok=True)
     # Fresh packages are kept: the next trial installs most of them too.
-    (root / "etc/apt/apt.conf.d/90keep").write_text('APT::Keep-Downloaded-Packages "true";\n')
+    (root / "etc/apt/apt.conf.d/90trial").write_text('APT::Keep-Downloaded-Packages "true";\n' + _apt_settings())
     names = [Path(name) for name in ("/etc/resolv.conf", "/etc/hosts")]
     shared = {archives: "/var/cache/apt/archives", packages: "/packages", **{name: str(name) for name in names}}
     # This system need not survive a power failure: a third of the time.
@@ -181,7 +181,16 @@ def fresh_system(release: str, folder: Path, cache: Path, mirror: str, packages:
     return system
 
 
-# ---- How this machine's pip reaches an index: lent to a command while it runs, and kept nowhere. ----
+# ---- How this machine reaches packages: lent to a system, or to one command of pip in it, and kept nowhere. ----
+
+
+def _apt_settings() -> str:
+    """Return how apt reaches its mirror here: proxies, certificates, whether lists may be old."""
+    try:
+        said = subprocess.run(["apt-config", "dump", "Acquire"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):  # not a Debian: debootstrap alone is
+        return ""
+    return "".join(re.findall(r"^Acquire::(?:Check-|Max-FutureTime|Retries|https?::).*\n", said, re.MULTILINE))
 
 
 def _pip_files() -> dict[Path, str]:
