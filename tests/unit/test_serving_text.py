@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from ebpftop.serving.prometheus import Histograms, exposition
+from ebpftop.serving.buckets import Histograms
+from ebpftop.serving.prometheus import exposition
 from ebpftop.serving.reading import (
     BUCKETS,
     CallErrors,

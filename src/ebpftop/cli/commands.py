@@ -205,6 +205,33 @@ def _serve(command: argparse.ArgumentParser) -> None:
         choices=("unit", "container"),
         help="also what the processes of each do; the first 100 have names, the rest is other",
     )
+    otlp = command.add_argument_group("send them to an OpenTelemetry collector (docs/otlp.md)")
+    otlp.add_argument(
+        "--otlp",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="by OTLP/HTTP as JSON, to URL/v1/metrics and URL/v1/logs; without URL where OTEL_EXPORTER_OTLP_ENDPOINT "
+        "says, else http://localhost:4318",
+    )
+    otlp.add_argument(
+        "--events",
+        choices=("none", "failures", "all"),
+        help="also programs that start and end, as logs: those that fail (default), all, or none",
+    )
+    otlp.add_argument(
+        "--args",
+        dest="otlp_args",
+        choices=("none", "first", "all"),
+        help="the arguments of programs in them, which may be secrets: none (default), the program and its first one, "
+        "or all",
+    )
+    otlp.add_argument(
+        "--otlp-queue",
+        type=values.queue_size,
+        metavar="SIZE",
+        help="what waits of them at most while the receiver is away, as 500kB, 64MB; default 16MB",
+    )
     add_watching(command, "execs,users,syscalls", events=False)
 
 

@@ -20,8 +20,10 @@ from ebpftop.commands.kernel_options import (
     root_work,
 )
 from ebpftop.commands.redirect import redirect_stdio
+from ebpftop.commands.serve_otlp import QUEUE_BYTES, Sending, chosen_events, sending
 from ebpftop.commands.stream import GoneReports
-from ebpftop.core.records import Record
+from ebpftop.core.process_records import Process
+from ebpftop.core.records import Event, Record
 from ebpftop.core.source import UsageError
 from ebpftop.kernel import compile_helper
 from ebpftop.lifecycle import stdio
@@ -29,11 +31,13 @@ from ebpftop.lifecycle.invoker import as_invoker
 from ebpftop.lifecycle.limits import WITHOUT_SCREEN
 from ebpftop.lifecycle.process import process
 from ebpftop.serving.address import DEFAULT, Address
+from ebpftop.serving.buckets import Histograms
 from ebpftop.serving.listener import Health, Listener, listen
-from ebpftop.serving.prometheus import Histograms, exposition
+from ebpftop.serving.prometheus import exposition
 from ebpftop.serving.reading import TotalsReading
 from ebpftop.serving.textfile import TextFile
 from ebpftop.serving.totals import Totals
+from ebpftop.sources.reading_pace import pause_s
 
 if TYPE_CHECKING:
     from socket import socket
@@ -101,7 +105,7 @@ def chosen_options(args: argparse.Namespace) -> Options:
         options_of(args),
         probes=chosen,
         interval_s=args.interval or INTERVAL_S,
-        exec_events=False,
+        exec_events=chosen_events(args, chosen) != "none",
         in_flight=False,
         processes=False,
         env_names=False,
@@ -110,21 +114,25 @@ def chosen_options(args: argparse.Namespace) -> Options:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until asked to stop."""
-    check_machine(WITHOUT_SCREEN)
+    check_machine(WITHOUT_SCREEN, (args.otlp_queue or QUEUE_BYTES) >> 20 if args.otlp is not None else 0)
     if refused():
         return NO_PRIVILEGE
     options = chosen_options(args)
+    otlp = sending(args, chosen_events(args, options.probes))
     redirect_stdio()
     file: TextFile | None = None
     if args.textfile is not None:
         with as_invoker():
             file = TextFile(args.textfile, stdio.report)
-    address = args.listen or (DEFAULT if file is None else None)
+    address = args.listen or (DEFAULT if file is None and otlp is None else None)
     root = root_work()
     server = _listening(address, root)
     with ExitStack() as at_end:
         if server is not None:
             at_end.callback(server.close)
+        if otlp is not None:  # what waits is sent when nothing is in the kernel any more
+            at_end.enter_context(process.undone_at_last(otlp.cut_text))
+            at_end.callback(otlp.end)
         source = open_kernel(options, root)
         at_end.callback(source.close)
         process.end_by(lambda: None)  # the loop sees it
@@ -136,7 +144,9 @@ def run(args: argparse.Namespace) -> int:
             at_end.enter_context(process.undone_at_last(file.remove))
             at_end.callback(file.remove)
             file.check()  # root without its capabilities may not write everywhere
-        readings = _readings(source, totals, served, options.interval_s)
+        if otlp is not None:
+            otlp.begin(totals)
+        readings = _readings(source, totals, served, options.interval_s, otlp)
         next(readings, None)  # nobody shall scrape zeros
         if server is not None and address is not None:
             listener = Listener(server, served.text, served.health)
@@ -144,6 +154,10 @@ def run(args: argparse.Namespace) -> int:
             listener.start()
             stdio.report(f"serving http://{Address(address.host or '0.0.0.0', listener.port)}/metrics")
         _write_on(readings, served, file)
+        if otlp is not None:
+            otlp.ends()
+            for batch in source.finish():
+                totals.update([*batch.records, *otlp.put(batch.records)])
     return process.asked or 0
 
 
@@ -171,8 +185,10 @@ def _write_on(readings: Iterator[None], served: Served, file: TextFile | None) -
 _ENDED = object()
 
 
-def _readings(source: KernelSource, totals: Totals, served: Served, interval_s: float) -> Iterator[None]:
-    """Yield after each reading, until asked to end."""
+def _readings(
+    source: KernelSource, totals: Totals, served: Served, interval_s: float, otlp: Sending | None
+) -> Iterator[None]:
+    """Yield after each reading, until asked to end. Events are read in between, and sent."""
     gone = GoneReports()
     while process.asked is None:
         records: list[Record] = []
@@ -181,11 +197,20 @@ def _readings(source: KernelSource, totals: Totals, served: Served, interval_s: 
             if batch is not None:
                 records += batch.records
         gone.note(records)
-        if records:
-            totals.update(records)
-            served.set(totals.reading())
+        if otlp is not None:
+            records += otlp.put(records)
+        totalled = [record for record in records if not isinstance(record, (Event, Process))]
+        if totalled:
+            totals.update(totalled)
+            reading = totals.reading()
+            served.set(reading)
+            if otlp is not None:
+                otlp.set_reading(reading)
             yield
-        _pause(_SAMPLE_S if records else interval_s - time.monotonic() % interval_s)
+        if otlp is not None and otlp.with_events:
+            _pause(pause_s(len(records)))
+        else:
+            _pause(_SAMPLE_S if records else interval_s - time.monotonic() % interval_s)
 
 
 def _pause(seconds: float) -> None:

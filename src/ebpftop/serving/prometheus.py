@@ -7,17 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import accumulate
-from typing import Literal, TypeAlias
 
-from ebpftop.serving.reading import BUCKETS, CallTotals, GroupTotals, TotalsReading
+from ebpftop.serving.buckets import Histograms, counts_up_to, powers_of
+from ebpftop.serving.reading import CallTotals, GroupTotals, TotalsReading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Histograms: TypeAlias = Literal["none", "coarse", "full"]
-
-_COARSE = range(10, 35, 4)  # 1.02 us to 17.2 s: every fourth power of two
-_FULL = range(1, BUCKETS)
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
@@ -56,7 +51,7 @@ def _of_calls(reading: TotalsReading, histograms: Histograms) -> Iterator[str]:
         )
     if reading.timed and histograms != "none":
         yield _head("syscall_duration_seconds", "histogram", "How long system calls took that have returned.")
-        powers = _COARSE if histograms == "coarse" else _FULL
+        powers = powers_of(histograms)
         yield from (_histogram(labels, one, powers) for labels, one in calls)
     if reading.by is not None:
         yield from _of_groups(reading.by, reading.groups)
@@ -139,11 +134,7 @@ def _form(labels: str, powers: range) -> str:
 
 
 def _histogram(labels: str, call: CallTotals, powers: range) -> str:
-    counts = call.histogram_ns
-    if not counts:
+    if not call.histogram_ns:
         return ""
-    up_to = list(accumulate(counts))  # up_to[k]: those of less than 2**(k+1) ns
-    last = len(up_to) - 1
-    all_of_them = up_to[last]
-    buckets = [up_to[power - 1] if power <= last else all_of_them for power in powers]
-    return _form(labels, powers) % (*buckets, all_of_them, _seconds(call.total_ns), all_of_them)
+    buckets = counts_up_to(call.histogram_ns, powers)
+    return _form(labels, powers) % (*buckets, _seconds(call.total_ns), buckets[-1])

@@ -70,6 +70,14 @@ def part_limit(text: str) -> tuple[int | None, float | None]:
     raise argparse.ArgumentTypeError(f"{text!r} is neither a size nor a time, as 100MB or 1h ({units})")
 
 
+def queue_size(text: str) -> int:
+    """Return bytes: ``64MB``."""
+    found = _PART_LIMIT.fullmatch(text.strip())
+    if found is None or found[2] not in _PART_SIZES or not 64_000 <= float(found[1]) * _PART_SIZES[found[2]] <= 1 << 40:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size of at least 64kB, as 500kB or 64MB")
+    return round(float(found[1]) * _PART_SIZES[found[2]])
+
+
 def kept_parts(text: str) -> int:
     if not _is_number(text) or not 2 <= int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of parts, at least 2: the newest is being written")
