@@ -143,7 +143,9 @@ class Connection:
             return f"no answer in {self._endpoint.timeout_s:g} s"
         if isinstance(error, (http.client.RemoteDisconnected, BrokenPipeError)):
             return "it closed the connection without an answer"
-        if isinstance(error, (http.client.HTTPException, ValueError)):
+        if untrusted := getattr(error, "verify_message", ""):  # ssl.SSLCertVerificationError
+            return f"its certificate is not trusted: {untrusted} (OTEL_EXPORTER_OTLP_CERTIFICATE names those that are)"
+        if isinstance(error, http.client.HTTPException) or not isinstance(error, OSError):
             grpc = ": this is the port of gRPC, OTLP/HTTP has 4318" if self._endpoint.port == _GRPC_PORT else ""
             return f"its answer is not HTTP{grpc}"
         return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -42,6 +43,8 @@ _USED = (
     *("duration_s", "user_s", "system_s", "max_rss_bytes", "major_faults", "minor_faults", "read_bytes"),
     *("written_bytes", "storage_read_bytes", "storage_written_bytes", "threads"),
 )
+_used = attrgetter(*_USED)
+_USED_KEYS = tuple((f"ebpftop.exit.{name}", number if name.endswith("_s") else whole) for name in _USED)
 
 
 class _LogRecord(Message, frozen=True, gc=False):
@@ -179,10 +182,9 @@ def _of_exit(record: Exit) -> list[KeyValue]:
         add(text("ebpftop.exit.signal", record.signal))
     if record.signal or record.code:
         add(text("error.type", record.signal or str(record.code)))
-    for name in _USED:
-        value = getattr(record, name)
+    for (key, made), value in zip(_USED_KEYS, _used(record), strict=True):
         if value is not None:
-            add(number(f"ebpftop.exit.{name}", value) if name.endswith("_s") else whole(f"ebpftop.exit.{name}", value))
+            add(made(key, value))
     for name in ("core", "oom", "forked"):
         if getattr(record, name):
             add(flag(f"ebpftop.exit.{name}", True))

@@ -36,7 +36,6 @@ QUIET_S = 10.0
 _PAUSE_AT_THE_END_S = 0.1
 _NEVER_S = float("inf")
 _LEVEL = 1
-_LONGEST_WAIT_S = 3600.0
 
 
 class Target:
@@ -195,7 +194,7 @@ class Exporter:
             logs_s = self._logs.next_s if self._logs is not None else _NEVER_S
             metrics_s = self._metrics_next_s()
             self._outbox.wait(
-                min(logs_s if logs_s > now_s else _NEVER_S, metrics_s, now_s + _LONGEST_WAIT_S),
+                min(logs_s if logs_s > now_s else _NEVER_S, metrics_s),
                 for_batches=logs_s <= now_s,
             )
             self._outbox.pack()

@@ -13,6 +13,9 @@ BATCH_BYTES = 1 << 20
 LATEST_S = 1.0
 """A batch is closed when it has so many events or bytes, or when its first event has waited so long."""
 
+_LONGEST_WAIT_S = 3600.0
+"""Of one call of the C library, which takes no endless time."""
+
 
 class Counts(NamedTuple):
     """What became of the events: made = acknowledged + lost + waiting.
@@ -89,14 +92,16 @@ class Outbox:
     def wait(self, until_s: float, *, for_batches: bool) -> None:
         """Wait until *until_s* (monotonic), or for something to pack; *for_batches*: also for something to send."""
         with self._changed:
-            while not self._poked:
+            while True:
                 now_s = time.monotonic()
                 due_s = 0.0 if self._draining else self._open_since_s + LATEST_S
                 if self._open and due_s <= now_s:
                     self._close_batch()
-                if (self._batches and for_batches) or self._unpacked() is not None or now_s >= until_s:
+                has_work = self._unpacked() is not None or (self._batches and for_batches)
+                if self._poked or has_work or now_s >= until_s:
                     break
-                self._changed.wait((min(until_s, due_s) if self._open else until_s) - now_s)
+                wake_s = min(until_s, due_s) if self._open else until_s
+                self._changed.wait(min(wake_s - now_s, _LONGEST_WAIT_S))
             self._poked = False
 
     def poke(self) -> None:

@@ -6,6 +6,7 @@ Field names are in lowerCamelCase, 64-bit integers are strings, enums are number
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -74,13 +75,15 @@ class Scope(Message, frozen=True, gc=False):
     version: str
 
 
+@lru_cache(1024)
 def text(key: str, value: str) -> KeyValue:
-    """Return an attribute that is a text."""
+    """Return an attribute that is a text. Most come again: users, programs, cgroups."""
     return KeyValue(key, StringValue(value))
 
 
+@lru_cache(1024)
 def whole(key: str, value: int) -> KeyValue:
-    """Return an attribute that is an integer."""
+    """Return an attribute that is an integer. Many come again: users, statuses, what was not used."""
     return KeyValue(key, IntValue(str(value)))
 
 
