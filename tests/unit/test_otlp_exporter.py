@@ -8,8 +8,9 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ebpftop.serving.otlp.connection import tls_context
 from ebpftop.serving.otlp.exporter import Exporter
 from ebpftop.serving.otlp.metrics import MetricsRequest
 from ebpftop.serving.otlp.outbox import Counts
-from ebpftop.serving.otlp.settings import Settings, read_settings
+from ebpftop.serving.otlp.settings import read_settings
 from tests.collector import LOGS, METRICS, Collector, Reply, Request, answers_once, plain, wait_until
 from tests.unit.test_otlp_events import EXEC, FAILED
 from tests.unit.test_serving_text import READING
@@ -34,9 +35,11 @@ LONG_S = 60.0
 class Sender:
     """An exporter, and what it reported."""
 
-    def __init__(self, url: str, *, limit_bytes: int = 1 << 24, tls: bool = False, **environment: str) -> None:
+    def __init__(
+        self, url: str, environment: Mapping[str, str] | None = None, *, limit_bytes: int = 1 << 24, tls: bool = False
+    ) -> None:
         self.reports: list[str] = []
-        settings = read_settings(url, environment, {"host.name": "web-1"})
+        settings = read_settings(url, environment or {}, {"host.name": "web-1"})
         self.exporter = Exporter(
             settings, tls_context(settings.certificates) if tls else None, "1.2", self.reports.append,
             metrics=MetricsRequest(settings.resource, "1.2", "coarse"), events="all", args="none",
@@ -95,8 +98,9 @@ def test_events_come_in_order_and_metrics_first_and_last() -> None:
 
 def test_without_compression_and_with_headers() -> None:
     with Collector() as collector:
-        headers = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x,user-agent=y"}
-        sender = Sender(collector.url, OTEL_EXPORTER_OTLP_COMPRESSION="none", **headers)
+        headers = "authorization=Bearer%20x,user-agent=y"
+        variables = {"OTEL_EXPORTER_OTLP_COMPRESSION": "none", "OTEL_EXPORTER_OTLP_HEADERS": headers}
+        sender = Sender(collector.url, variables)
         sender.put(1)
         assert sender.end().acknowledged == 1
         request = collector.of(LOGS)[0]
@@ -107,7 +111,7 @@ def test_without_compression_and_with_headers() -> None:
 
 def test_metrics_are_sent_at_their_interval_with_the_last_reading() -> None:
     with Collector() as collector:
-        sender = Sender(collector.url, OTEL_METRIC_EXPORT_INTERVAL="50")
+        sender = Sender(collector.url, {"OTEL_METRIC_EXPORT_INTERVAL": "50"})
         sender.exporter.set_reading(READING)
         wait_until(lambda: len(collector.of(METRICS)) >= 3)
         sender.exporter.set_reading(READING._replace(time=READING.time + 7))
@@ -331,7 +335,7 @@ def be_silent(connection: socket.socket) -> None:
 @pytest.mark.parametrize("behaviour", [drip, go_on, be_silent])
 def test_a_slow_collector_holds_up_nobody(behaviour: Callable[[socket.socket], None]) -> None:
     with raw_server(behaviour) as port:
-        sender = Sender(f"http://127.0.0.1:{port}", OTEL_EXPORTER_OTLP_TIMEOUT="200")
+        sender = Sender(f"http://127.0.0.1:{port}", {"OTEL_EXPORTER_OTLP_TIMEOUT": "200"})
         sender.put(5)
         wait_until(lambda: sender.reports)
         assert "no answer in 0.2 s; it is tried again" in sender.reports[0]
@@ -345,7 +349,7 @@ def test_a_slow_collector_holds_up_nobody(behaviour: Callable[[socket.socket], N
 
 def test_the_end_does_not_wait_for_an_answer_that_does_not_come() -> None:
     with raw_server(be_silent) as port:
-        sender = Sender(f"http://127.0.0.1:{port}", OTEL_EXPORTER_OTLP_TIMEOUT="3600000")
+        sender = Sender(f"http://127.0.0.1:{port}", {"OTEL_EXPORTER_OTLP_TIMEOUT": "3600000"})
         sender.put(5)
         time.sleep(0.1)
         began_s = time.monotonic()
@@ -385,9 +389,13 @@ def test_reports_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter(range(10**6))
     with Collector(lambda _: Reply(400, b'{"message":"no %d"}' % next(numbers))) as collector:
         sender = Sender(collector.url)
+
+        def refused(number: int) -> bool:
+            return sender.counts.refused == number
+
         for turn in range(5):
             sender.put(1)
-            wait_until(lambda turn=turn: sender.counts.refused == turn + 1)
+            wait_until(partial(refused, turn + 1))
         assert len(sender.reports) == 1
         sender.end()
 
@@ -398,7 +406,7 @@ def test_metrics_and_events_may_have_places_of_their_own() -> None:
             "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{logs.url}/l",
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{metrics.url}/m",
         }
-        sender = Sender("", **places)
+        sender = Sender("", places)
         sender.exporter.set_reading(READING)
         wait_until(lambda: len(metrics.requests) >= 2)
         sender.put(5)
@@ -411,7 +419,7 @@ def test_metrics_and_events_may_have_places_of_their_own() -> None:
 
 def test_a_thread_that_sends_events_alone_ends() -> None:
     with Collector() as collector:
-        sender = Sender(collector.url, OTEL_METRICS_EXPORTER="none")
+        sender = Sender(collector.url, {"OTEL_METRICS_EXPORTER": "none"})
         sender.exporter.set_reading(READING)
         sender.put(5)
         assert sender.end().acknowledged == 5
@@ -446,10 +454,6 @@ def certificate(folder: Path, name: str) -> Path:
     return file
 
 
-def settings_of(url: str, **environment: str) -> Settings:
-    return read_settings(url, environment, {})
-
-
 def test_https_with_a_certificate_that_is_trusted_and_with_one_that_is_not(tmp_path: Path) -> None:
     file = certificate(tmp_path, "collector")
     with Collector() as collector:
@@ -458,7 +462,7 @@ def test_https_with_a_certificate_that_is_trusted_and_with_one_that_is_not(tmp_p
         assert collector.server is not None
         collector.server.socket = server_tls.wrap_socket(collector.server.socket, server_side=True)
         url = collector.url.replace("http", "https")
-        sender = Sender(url, tls=True, OTEL_EXPORTER_OTLP_CERTIFICATE=str(file))
+        sender = Sender(url, {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(file)}, tls=True)
         sender.put(5)
         assert sender.end() == Counts(5, 5, 0, 0, 0, 0)
         assert pids(collector) == [1, 2, 3, 4, 5]

@@ -11,7 +11,8 @@ from ebpftop.core.records import Cost, Event, Fullest, Lost, Probe, ProbeName, W
 from ebpftop.core.source import Batch
 from ebpftop.models.rates import Window
 
-KINDS_OF_LOSS: tuple[Where, ...] = get_args(Where)
+KINDS_OF_LOSS: tuple[Where, ...] = tuple(where for where in get_args(Where) if where != "export")
+"""Those that a screen can have: only `ebpftop serve` exports."""
 
 
 class Overview:

@@ -28,7 +28,6 @@ _LOSSES: Mapping[str, str] = {
     "argv": "commands shown without some arguments; none was missed",
     "pipe": "lines overwritten before they could be read",
     "rate": "calls or opens beyond the limit of details; they are counted",
-    "export": "events that the receiver of OTLP did not take",
 }
 
 

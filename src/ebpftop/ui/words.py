@@ -64,10 +64,6 @@ LOSSES: Mapping[Where, Loss] = {
         "all the same.",
         "Fewer traced calls (T: a condition, or stop), or a filter; of traced calls, a higher --trace-limit.",
     ),
-    "export": Loss(
-        "Events that `ebpftop serve --otlp` could not hand over: the queue was full, or the receiver refused them.",
-        "A receiver that answers, a larger --otlp-queue, or fewer --events.",
-    ),
 }
 """Each kind of loss. It is counted at the place where it happens."""
 
