@@ -358,6 +358,26 @@ def test_the_end_does_not_wait_for_an_answer_that_does_not_come() -> None:
         assert sender.reports == []  # it is our time that is over
 
 
+def test_that_there_is_no_time_for_an_answer_is_not_the_fault_of_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "FIRST_PAUSE_S", 3600.0)  # the second request is one of the end
+    monkeypatch.setattr(exporter, "LONGEST_PAUSE_S", 3600.0)
+    left = [1]
+
+    def close_once(connection: socket.socket) -> None:
+        if left and left.pop():
+            connection.close()
+        else:
+            be_silent(connection)
+
+    with raw_server(close_once) as port:
+        sender = Sender(f"http://127.0.0.1:{port}")
+        sender.put(1)
+        wait_until(lambda: sender.reports)
+        sender.exporter.flush(time.monotonic() + 0.3)
+        sender.exporter.finish(READING, time.monotonic() + 0.3)
+        assert len(sender.reports) == 1
+
+
 def test_the_end_tries_at_once_what_it_would_have_tried_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "FIRST_PAUSE_S", 3600.0)
     monkeypatch.setattr(exporter, "LONGEST_PAUSE_S", 3600.0)
@@ -382,6 +402,7 @@ def test_a_connection_is_kept_and_opened_again_if_it_was_closed() -> None:
         wait_until(lambda: sender.counts.acknowledged == 2)
         assert sender.end().lost == 0
         assert sorted(set(pids(collector))) == [1, 2]
+        assert sender.reports == []  # nothing is wrong with the collector
 
 
 def test_reports_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:

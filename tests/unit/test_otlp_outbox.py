@@ -71,6 +71,10 @@ def test_what_is_compressed_makes_room() -> None:
         box.pack()
     counts = box.counts()
     assert (counts.made, counts.lost, counts.waiting) == (20 * BATCH_EVENTS, 0, 20 * BATCH_EVENTS)
+    for _ in range(20):
+        box.acknowledge()
+    box.put([b"a" * 100] * (BATCH_EVENTS + 1))  # all of the room is there again, and no more
+    assert box.counts().full == 1
 
 
 def test_refused_rejected_and_left() -> None:
