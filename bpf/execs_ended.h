@@ -101,13 +101,16 @@ BPF_TABLE("lru_hash", struct ended_process, u8, ended_processes, 1024);
 /* *status*: as wait4 reports it. */
 INLINE void count_ending(u32 tgid, char *signal, const char *leader, u32 status)
 {
-	/* A thread that is not the first is gone when it is released, after this: so of one thread there is no other. */
-	if (load_u32(signal, OFF_SIGNAL_NR_THREADS) > 1) {
-		struct ended_process process = {.start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME), .tgid = tgid};
-		u8 yes = 1;
+	struct ended_process process = {.start_ns = load_u64(leader, OFF_TASK_START_BOOTTIME), .tgid = tgid};
+	u8 yes = 1;
 
-		if (ended_processes.insert(&process, &yes)) /* another thread was first */
+	/* A thread that is not the first is released after this, so who comes first of two sees both. Who comes second may
+	 * see only itself. */
+	if (load_u32(signal, OFF_SIGNAL_NR_THREADS) > 1) {
+		if (ended_processes.insert(&process, &yes))
 			return;
+	} else if (ended_processes.lookup(&process)) {
+		return;
 	}
 	u32 how = status & 0x7f;
 
