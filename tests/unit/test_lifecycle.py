@@ -197,13 +197,55 @@ def test_a_crash_restores_the_terminal_and_tells_one_line_that_names_its_log(
         assert session.modes_left() == []
     said = session.output.rpartition(b"\x1b[?1004l\x1b[0m")[2].decode()
     assert said.count("\n") == 1
-    found = re.search(r"^ebpftop: crashed: (.*); log: (/\S+)\r\n$", said, re.MULTILINE)
+    found = re.search(r"^\r?ebpftop: crashed: (.*); log: (/\S+)\r+\n$", said, re.MULTILINE)
     assert found, said
     assert "\x1b" not in found[1]
     log = Path(found[2])
     assert log.stat().st_mode & 0o777 == 0o600
     assert "Traceback" in log.read_text() or where == "the style sheet"
     assert where == "the style sheet" or "bro\\x1b]0;ken" in found[1]
+
+
+_SLOW_REPORT = """
+import time
+from ebpftop.lifecycle import crash
+write = crash.report
+def write_slowly(error):
+    time.sleep({seconds})
+    return write(error)
+crash.report = write_slowly
+def broken(*_, **__):
+    raise RuntimeError("broken")
+"""
+_SLOW_END = """
+import time
+from ebpftop.sources.replay import ReplaySource
+ReplaySource.close = lambda self: time.sleep(3)
+def broken(*_, **__):
+    raise RuntimeError("broken")
+"""
+
+
+@pytest.mark.parametrize("slow", [_SLOW_REPORT.format(seconds=3), _SLOW_END], ids=["the report", "the end"])
+def test_a_crash_is_told_although_it_takes_long(slow: str) -> None:
+    """As on an overloaded machine: nobody asked for an end, so nothing needs to be over in two seconds."""
+    with session_of(*python(f"{_RUN_DEMO}{slow}\n{_CRASHES['composing']}\nmain()")) as session:
+        assert session.wait_for_end(60) == 1
+        session.read_rest()
+        assert session.modes_left() == []
+    assert session.output.count(b"ebpftop: crashed: RuntimeError: broken") == 1
+
+
+def test_a_crash_that_is_never_told_ends_when_somebody_asks_for_it() -> None:
+    endless = _SLOW_REPORT.format(seconds=1000)
+    with session_of(*python(f"{_RUN_DEMO}{endless}\n{_CRASHES['composing']}\nmain()")) as session:
+        assert session.wait_for(b"\x1b[?1004l\x1b[0m", 60)  # the terminal is restored
+        session.signal(signal.SIGTERM)
+        asked_s = time.monotonic()
+        assert session.wait_for_end(60) == -signal.SIGKILL
+        assert time.monotonic() - asked_s < 0.8 * guard.CRASH_S
+        session.read_rest()
+        assert session.modes_left() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable
 
 from ebpftop import __version__
 from ebpftop.core.escape import escape
@@ -20,6 +22,27 @@ def report(error: BaseException) -> str:
     where = traceback.extract_tb(error.__traceback__)
     place = f" ({os.path.basename(where[-1].filename)}:{where[-1].lineno})" if where else ""
     return _line(f"{what}{place}", "".join(traceback.format_exception(error)))
+
+
+class Crash:
+    """The crash that ends this process, told once: by the thread that crashed, or by the one that ends in its place."""
+
+    def __init__(self) -> None:
+        self.telling = threading.RLock()
+        """Held while it is told: what the report needs must stay open."""
+        self._error: BaseException | None = None
+
+    def note(self, error: BaseException) -> None:
+        """Remember *error*; the first one is what happened, the others follow from it."""
+        if self._error is None:
+            self._error = error
+
+    def tell(self, write: Callable[[str], object]) -> None:
+        """Give *write* the line of `report`, if there was a crash that nobody has told."""
+        with self.telling:
+            error, self._error = self._error, None
+            if error is not None:
+                write(report(error))
 
 
 def fatal_line(fatal_fd: int, *, surprised: bool) -> str:

@@ -25,7 +25,7 @@ from ebpftop.lifecycle.terminal import UNTOUCHED, Terminal, above_standard
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # Messages of ebpftop, one byte each. Smaller values are the numbers of signals that it received.
-ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING = 128, 129, 130, 131, 132, 133
+ENDING, STOPPING, CONTINUED, TRACEFS, SESSION_RESTORED, LEAVING, CRASHED = 128, 129, 130, 131, 132, 133, 134
 SESSION_NICE = 180
 """Plus the nice value that the session had, -20 to 19, before it was changed."""
 
@@ -49,6 +49,9 @@ KILL_AFTER_S = 0.8 * END_S
 
 KILL_LEAVING_AFTER_S = 0.95 * END_S
 """The same if ebpftop is cleaning up itself: on an overloaded machine a kill would only lose its exit status."""
+
+CRASH_S = 10.0
+"""How much longer it may take after a crash, which an overloaded machine must have the time to report."""
 
 _CHECK_EVERY_S = 0.1
 _CLEAN_UP_S = 5.0
@@ -146,6 +149,7 @@ class _Guard:
         self.channel = channel
         self.terminal = terminal
         self.asked_at: float | None = None
+        self.more_s = 0.0
         self.leaving = False
         self.stopping = False
         self.was_pending = False
@@ -188,14 +192,23 @@ class _Guard:
                 self.was_pending = False
             elif code == LEAVING:
                 self.leaving = True
-            elif (code == ENDING or code in END_SIGNALS) and self.asked_at is None:
+            elif code == CRASHED:
+                self.more_s = CRASH_S
+            elif (code == ENDING and self.asked_at is None) or (code in END_SIGNALS and self._first_signal()):
                 self.asked_at = time.monotonic()
         return bool(data)
 
     def _is_late(self) -> bool:
         if self.asked_at is None:
             return False
-        return time.monotonic() >= self.asked_at + (KILL_LEAVING_AFTER_S if self.leaving else KILL_AFTER_S)
+        may_take_s = (KILL_LEAVING_AFTER_S if self.leaving else KILL_AFTER_S) + self.more_s
+        return time.monotonic() >= self.asked_at + may_take_s
+
+    def _first_signal(self) -> bool:
+        """Whether nobody has asked for the end until now: a crash did not."""
+        was_asked = self.asked_at is not None and not self.more_s
+        self.more_s = 0.0
+        return not was_asked
 
     def _send(self, number: int) -> None:
         # While it is our parent, no other process can have its pid.

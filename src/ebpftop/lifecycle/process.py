@@ -10,7 +10,8 @@ three steps; each one is used if the one before it did not end the process:
 3. After guard.KILL_AFTER_S the guard, a child, kills it and cleans up: no Python code ran in all that time. If `leave`
    is running, the guard waits for guard.KILL_LEAVING_AFTER_S.
 
-Step 3, without the kill, also happens if the process is killed or crashes in C code.
+Step 3, without the kill, also happens if the process is killed or crashes in C code. After a crash in Python nobody
+asked for the end: it may take guard.CRASH_S more, or the report would be lost on an overloaded machine.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Process:
         self._work_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._guard: socket.socket | None = None
         self._tracefs_fd: int | None = None
+        self._crash = crash.Crash()
         self._owner = leftovers.Owner(0, 0)  # the names of what we create in tracefs contain it
 
     # ---- the whole life ----
@@ -88,10 +90,10 @@ class Process:
         except BaseException as error:  # noqa: BLE001  # nothing else will handle it
             self._wait_if_leaving()
             self.end_by(lambda: None)
-            self.ask_to_end(1)
+            self.crashed(error)
             self.terminal.restore()
             with suppress(OSError, ValueError):
-                sys.stderr.write(crash.report(error))
+                self._crash.tell(sys.stderr.write)
             status = 1
         self.end(status)
 
@@ -153,6 +155,13 @@ class Process:
             self.leave(status)
         self._end()
 
+    def crashed(self, error: BaseException) -> None:
+        """End with status 1, and report *error* in one line, by `run` or by `leave`."""
+        self._crash.note(error)
+        if self.asked is None:
+            self._notify_guard(guard.CRASHED)
+        self.ask_to_end(1)
+
     def take_keys(self) -> None:
         """Let the key q end it while there is no screen yet."""
         if self._armed:
@@ -207,13 +216,15 @@ class Process:
         self._wait_if_leaving()
         self.leaving = True
         self._notify_guard(guard.LEAVING)
-        undone = self._undo_all()
-        self._close_all()
-        if self._tracefs_fd is not None:
-            leftovers.remove(self._tracefs_fd, self._owner)
-        self.terminal.restore()
-        for said in undone:
-            self.terminal.write_line(f"ebpftop: {said}")
+        with self._crash.telling:
+            undone = self._undo_all()
+            self._close_all()
+            if self._tracefs_fd is not None:
+                leftovers.remove(self._tracefs_fd, self._owner)
+            self.terminal.restore()
+            for said in undone:
+                self.terminal.write_line(f"ebpftop: {said}")
+            self._crash.tell(lambda line: self.terminal.write_line(line.rstrip("\n")))
         os._exit(status)
 
     def _undo_all(self) -> list[str]:

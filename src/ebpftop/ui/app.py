@@ -236,13 +236,13 @@ class EbpftopApp(KeyPlacesApp, OrderedKeysApp, SurvivingApp, AppKeys, NoticeApp)
         self._close_messages_no_wait()
 
     def panic(self, *renderables: RenderableType) -> None:
-        self._note_crash()
-        super().panic(*renderables)
+        self._fatal_error()
 
     def _note_crash(self) -> None:
         # Errors while the screen closes on request are a consequence of closing.
-        if process.asked is None:
+        if process.asked is None and self._exception is not None:
             self.crash = self._exception
+            process.crashed(self.crash)
         process.ask_to_end(1)
 
     def _print_error_renderables(self) -> None:
