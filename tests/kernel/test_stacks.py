@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.kernel.support import Line, Stream, compile_c, needs_root, of
+from tests.kernel.support import Line, Stream, compile_c, needs_root, of, whole
 
 pytestmark = [
     needs_root,
@@ -18,11 +19,13 @@ pytestmark = [
 ]
 
 _SOURCE = r"""
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,17 +65,41 @@ static void make_code(void)
 	((long (*)(long, long, long, long, long))code)(SYS_openat, AT_FDCWD, (long)"/nowhere/made", O_RDONLY, 0);
 }
 
+/* From an empty pipe into a full one: it sleeps until there is something to read, then until there is room. */
+static void splices(void)
+{
+	static char page[4096];
+	int from[2], to[2];
+
+	if (pipe(from) || pipe(to) || fcntl(to[1], F_SETPIPE_SZ, sizeof(page)) != sizeof(page))
+		return;
+	write(to[1], page, sizeof(page));
+	if (!fork()) {
+		usleep(100000);
+		write(from[1], page, 1);
+		usleep(100000);
+		read(to[0], page, sizeof(page));
+		_exit(0);
+	}
+	splice(from[0], NULL, to[1], NULL, 1, 0);
+	wait(NULL);
+}
+
 int main(int argc, char **argv)
 {
-	char wait;
+	char byte;
 
+	if (argc > 1 && !strcmp(argv[1], "splice")) {
+		splices();
+		return 0;
+	}
 	outermost("/nowhere/stack");
 	sleeps();
 	if (argc > 1) {
 		make_code();
 		puts("made");
 		fflush(stdout);
-		return read(0, &wait, 1) < 0;
+		return read(0, &byte, 1) < 0;
 	}
 	return 0;
 }
@@ -96,20 +123,26 @@ def _call(lines: list[Line], name: str, path: str = "") -> Line:
     return found
 
 
+def _have(wanted: Mapping[str, str]) -> Callable[[list[Line]], bool]:
+    """Return whether there are the *wanted* calls, each with that stack."""
+    return lambda lines: all(
+        any(call[stack] for call in of("syscall", lines, name=name)) for name, stack in wanted.items()
+    )
+
+
 @pytest.mark.newest
 @pytest.mark.parametrize("buffer", ["ring", "perf"])
 def test_a_call_says_which_functions_led_to_it(program: Path, buffer: str) -> None:
     if buffer == "ring" and tuple(map(int, os.uname().release.split(".")[:2])) < (5, 8):
         buffer = "auto"
-    for _ in range(10):
+
+    def run() -> list[Line]:
         with Stream("--buffer", buffer, *_TRACE, probes="syscalls") as stream:
             subprocess.run([program], check=True)  # it has ended when its calls are read
             stream.wait_for(lambda lines: of("syscall", lines, name="nanosleep") or of("lost", lines), 100)
-            lines = stream.stop()
-        # A call that was preempted before it slept has no stack of the kernel, and where our program was one is lost.
-        slept = of("syscall", lines, name="nanosleep")
-        if of("syscall", lines, name="openat") and slept and slept[0]["kernel_stack"]:
-            break
+            return stream.stop()
+
+    lines = whole(run, _have({"openat": "stack", "nanosleep": "kernel_stack"}))
     call = _call(lines, "openat")
     assert _names(call["stack"])[:5] == ["call", "innermost", "middle", "outermost", "main"]
     assert all(frame.endswith(" (stacked)") for frame in call["stack"][:5])
@@ -118,6 +151,22 @@ def test_a_call_says_which_functions_led_to_it(program: Path, buffer: str) -> No
     kernel = _names(slow["kernel_stack"])
     assert kernel[0] == "__schedule"
     assert {"schedule", "do_nanosleep"} <= set(kernel)
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("way", ["raw_tracepoint", "tracepoint"])
+def test_the_kernels_stack_is_of_where_the_call_slept_last(program: Path, way: str) -> None:
+    def run() -> list[Line]:
+        trace = ("--stacks", "--comm", "stacked", "--trace", "splice:>20ms", "--attach", f"syscalls={way}")
+        with Stream(*trace, probes="syscalls") as stream:
+            subprocess.run([program, "splice"], check=True)
+            stream.wait_for(lambda lines: of("syscall", lines) or of("lost", lines), 100)
+            return stream.stop()
+
+    (spliced,) = of("syscall", whole(run, _have({"splice": "kernel_stack"})), name="splice")
+    names = _names(spliced["kernel_stack"])
+    assert "pipe_wait_writable" in names, names
+    assert "pipe_wait_readable" not in names
 
 
 def test_code_that_a_program_made_has_the_names_of_its_perf_map(program: Path) -> None:
