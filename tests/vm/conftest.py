@@ -37,6 +37,8 @@ GUEST_TESTS = (
     *("-k", "not perf"),
     # Plugins that they do not use, and that import half of Textual.
     *("-p", "no:textual-snapshot", "-p", "no:syrupy", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"),
+    # As script/test does in CI.
+    *("--reruns=1", "--max-suite-reruns=3", "--rerun-show-tracebacks"),
 )
 MATRIX = f"PYTHONPATH=tests:$PYTHONPATH {shlex.quote(sys.executable)} -m vm.matrix"
 # Marked: what depends on the kernel more than on us. What is heavy takes minutes under emulation.
