@@ -21,8 +21,8 @@ from typing import IO, NoReturn
 ASKED_FOR = "EBPFTOP_TEST_FORKED"
 """In the environment: where a start need not be one from the disk on."""
 
-ON_CPU = "EBPFTOP_TEST_CPU"
-"""In the environment: the only CPU that what is started may use."""
+WORK_CPU = "EBPFTOP_TEST_WORK_CPU"
+"""In the environment: the CPU that what is started leaves to what the test does."""
 
 # All that a stream imports. Whatever is missing here is imported after the fork.
 _IMPORTED = (
@@ -155,8 +155,8 @@ def _become(arguments: list[str], environment: dict[str, str], folder: str, stdo
     for fd, standard in ((nothing, 0), (stdout, 1), (stderr, 2)):
         os.dup2(fd, standard)
     os.closerange(3, _FILES)
-    if cpu := environment.pop(ON_CPU, ""):
-        os.sched_setaffinity(0, {int(cpu)})
+    if work := environment.pop(WORK_CPU, ""):
+        os.sched_setaffinity(0, os.sched_getaffinity(0) - {int(work)})
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,7 +25,7 @@ from ebpftop.kernel.unseen import PREEMPTIBLE_SINCE
 from ebpftop.recording.parse import read_line
 from ebpftop.recording.readings import ReadingDecoder
 
-from .forked_start import ASKED_FOR, ON_CPU, Started
+from .forked_start import ASKED_FOR, WORK_CPU, Started
 
 Line = dict[str, Any]
 
@@ -172,31 +172,37 @@ def compile_c(directory: Path, name: str, source: str, *flags: str) -> Path:
 def whole(run: Callable[[], list[Line]], is_whole: Callable[[list[Line]], bool] | None = None) -> list[Line]:
     """Return what *run* yields once nothing is lost, or what is lost does not matter to *is_whole*.
 
-    From Linux 7.3 on, programs at these places may be preempted.
+    From Linux 7.3 on, programs at these places may be preempted: a call is lost if its CPU was taken from another task
+    in our program. For *is_whole* the command that *run* starts by `alone` has a CPU of its own.
     """
     until_s = time.monotonic() + 180  # beside another guest that is most of the time
-    with _apart():
+    with _apart() if is_whole else nullcontext():
         while True:
             lines = run()
             lost = {line["where"] for line in of("lost", lines) if line["count"]}
-            if is_whole(lines) if is_whole else not lost:
+            if not lost or (is_whole and is_whole(lines)):
                 return lines
             assert lost == {"recursion"}
             assert kernel_version() >= PREEMPTIBLE_SINCE
             assert time.monotonic() < until_s, "something was lost each time"
 
 
+def alone(*command: str | Path) -> list[str | Path]:
+    """Return *command* so that it has a CPU of its own within `whole`."""
+    return ["taskset", "--cpu-list", os.environ[WORK_CPU], *command] if WORK_CPU in os.environ else [*command]
+
+
 @contextmanager
 def _apart() -> Iterator[None]:
-    """Have ebpftop and what the test does on different CPUs, where either could preempt the programs of the other."""
+    """Leave a CPU to what `alone` starts."""
     cpus = os.sched_getaffinity(0)
     if not EMULATED or kernel_version() < PREEMPTIBLE_SINCE or len(cpus) < 2:
         yield
         return
-    os.environ[ON_CPU] = str(first := min(cpus))
-    os.sched_setaffinity(0, cpus - {first})
+    os.environ[WORK_CPU] = str(work := max(cpus))
+    os.sched_setaffinity(0, cpus - {work})
     try:
         yield
     finally:
         os.sched_setaffinity(0, cpus)
-        del os.environ[ON_CPU]
+        del os.environ[WORK_CPU]

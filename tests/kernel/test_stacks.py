@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.support import Line, Stream, compile_c, needs_root, of, whole
+from tests.kernel.support import Line, Stream, alone, compile_c, needs_root, of, whole
 
 pytestmark = [
     needs_root,
@@ -138,7 +138,7 @@ def test_a_call_says_which_functions_led_to_it(program: Path, buffer: str) -> No
 
     def run() -> list[Line]:
         with Stream("--buffer", buffer, *_TRACE, probes="syscalls") as stream:
-            subprocess.run([program], check=True)  # it has ended when its calls are read
+            subprocess.run(alone(program), check=True)  # it has ended when its calls are read
             stream.wait_for(lambda lines: of("syscall", lines, name="nanosleep") or of("lost", lines), 100)
             return stream.stop()
 
@@ -159,7 +159,7 @@ def test_the_kernels_stack_is_of_where_the_call_slept_last(program: Path, way: s
     def run() -> list[Line]:
         trace = ("--stacks", "--comm", "stacked", "--trace", "splice:>20ms", "--attach", f"syscalls={way}")
         with Stream(*trace, probes="syscalls") as stream:
-            subprocess.run([program, "splice"], check=True)
+            subprocess.run(alone(program, "splice"), check=True)
             stream.wait_for(lambda lines: of("syscall", lines) or of("lost", lines), 100)
             return stream.stop()
 
