@@ -184,7 +184,7 @@ def whole(run: Callable[[], list[Line]], is_whole: Callable[[list[Line]], bool] 
                 return lines
             assert lost == {"recursion"}
             assert kernel_version() >= PREEMPTIBLE_SINCE
-            assert time.monotonic() < until_s, "something was lost each time"
+            assert time.monotonic() < until_s, f"something was lost each time: {lines}"
 
 
 def alone(*command: str | Path) -> list[str | Path]:

@@ -21,7 +21,7 @@ from ebpftop.kernel.root_work import RootWork
 from ebpftop.kernel.symbol_table import SymbolTable, perf_map
 from ebpftop.probes import stack_names, stack_worker
 from ebpftop.probes.stack_names import UNKNOWN, StackNames
-from ebpftop.probes.stack_worker import StackWorker
+from ebpftop.probes.stack_worker import LATE, StackWorker
 from ebpftop.probes.traced_calls import RawStacks
 
 GONE = 1 << 22  # no pid
@@ -272,7 +272,7 @@ def test_calls_keep_their_order_and_none_is_lost(root: Root, monkeypatch: pytest
         got += worker.pass_through(calls, everything=first == 150)
     worker.close()
     assert [one.tid for one in got] == list(range(200))
-    assert all(one.stack in (("main+0x5 (program)",), None) for one in got)
+    assert all(one.stack in (("main+0x5 (program)",), LATE, None) for one in got)
     assert got[1].stack is not None
     assert got[1].kernel_stack == ("do_sleep+0x0 (sleep)",)
     assert got[0].stack is None
@@ -300,9 +300,7 @@ def test_only_a_file_is_opened(tmp_path: Path) -> None:
     os.close(process_files.open_regular(str(tmp_path / "file")))
 
 
-def test_what_takes_too_long_to_name_comes_without_a_stack_at_the_end(
-    root: Root, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_takes_too_long_to_name_says_so_at_the_end(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
     def slowly(*_: object) -> tuple[str, ...]:
@@ -317,6 +315,11 @@ def test_what_takes_too_long_to_name_comes_without_a_stack_at_the_end(
     raw = RawStacks(5, None, b"x" * 32, b"")
     assert worker.pass_through([(call(1), raw)], everything=False) == []
     assert begun.wait(30)
-    assert worker.pass_through([(call(2), raw)], everything=True) == [call(1), call(2)]
+    late = worker.pass_through([(call(2), raw), (call(3), None)], everything=True)
+    assert [(one.tid, one.stack, one.kernel_stack) for one in late] == [
+        (1, LATE, None),
+        (2, LATE, None),
+        (3, None, None),
+    ]
     may_end.set()
     worker.close()

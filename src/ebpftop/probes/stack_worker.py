@@ -11,6 +11,7 @@ import msgspec
 
 from ebpftop.core.syscall_records import Syscall
 from ebpftop.kernel.root_work import RootWork
+from ebpftop.lifecycle.guard import END_S
 from ebpftop.probes.stack_names import StackNames
 from ebpftop.probes.traced_calls import RawStacks
 
@@ -18,9 +19,11 @@ _log = logging.getLogger(__name__)
 
 PATIENCE_S = 0.05
 """How long a reading waits for the names: they mostly are there at once."""
-LAST_PATIENCE_S = 5.0
+LAST_PATIENCE_S = 0.4 * END_S
+"""The same for the last reading: all of it must be over before the process is late (lifecycle/process.py)."""
 BEHIND_MAX = 20_000
-"""So many calls wait; more come without a stack."""
+"""So many calls wait; more come with `LATE` for their stacks."""
+LATE = ("[its names were not known in time]",)
 
 
 class StackWorker:
@@ -36,7 +39,7 @@ class StackWorker:
         self._thread.start()
 
     def pass_through(self, calls: Iterable[tuple[Syscall, RawStacks | None]], *, everything: bool) -> list[Syscall]:
-        """Return the calls whose stacks have names by now; with *everything* all, if need be without stacks."""
+        """Return the calls whose stacks have names by now; with *everything* all, if need be with `LATE`."""
         with self._changed:
             self._waiting += calls
             if self._waiting:
@@ -44,7 +47,7 @@ class StackWorker:
             self._changed.wait_for(lambda: not self._waiting, LAST_PATIENCE_S if everything else PATIENCE_S)
             done, self._done = self._done, []
             if everything or len(self._waiting) > BEHIND_MAX:
-                done += (call for call, _ in self._waiting)
+                done += (_late(*one) for one in self._waiting)
                 self._waiting.clear()
         return done
 
@@ -82,3 +85,11 @@ class StackWorker:
         except Exception as error:  # noqa: BLE001  the call itself is worth more than its stack
             _log.error("a stack could not be read", exc_info=error)
             return call
+
+
+def _late(call: Syscall, stacks: RawStacks | None) -> Syscall:
+    if stacks is None:
+        return call
+    return msgspec.structs.replace(
+        call, stack=LATE if stacks.user else None, kernel_stack=LATE if stacks.kernel else None
+    )
