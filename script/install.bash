@@ -32,6 +32,9 @@ packages_of() {
     gcc:dnf) echo gcc glibc-devel ;;
     shellcheck:dnf) echo ShellCheck ;;
     perf:apt-get) echo linux-perf ;;
+    sshd:apt-get) echo openssh-server openssh-client ;;
+    sshd:dnf) echo openssh-server openssh-clients ;;
+    sshd:pacman) echo openssh ;;
     prometheus:dnf) echo golang-github-prometheus ;;
     bpftool:pacman) echo bpf ;;
     busybox:apt-get) echo busybox-static ;;

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpftop import __version__
+from ebpftop.cli.fleet_options import add_fleet
 from ebpftop.cli.options import (
     add_screen,
     add_settings,
@@ -283,6 +284,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "demo": ("the screen on a recording that ships with ebpftop: no root, any machine", _demo),
     "diff": ("what changed between two recordings, or two parts of one", _diff),
     "convert": ("a recording for other programs: Perfetto, flame graphs, CSV, JSON Lines", _convert),
+    "fleet": ("many hosts on one screen, by ssh or by a pipe of clush: a row a host, what is wrong first", add_fleet),
     "check": ("what this kernel offers, and how each probe would attach", _check),
 }
 """Each command: what it is, and what adds its options."""

@@ -12,7 +12,7 @@ from ebpftop.cli.settings import print_config, read_settings
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.lifecycle import stdio
 
-_SCREENS = ("live", "load", "lesson", "replay", "demo")
+_SCREENS = ("live", "load", "lesson", "replay", "demo", "fleet")
 """The commands that open a screen: it begins the collection of garbage when it has drawn its first picture."""
 
 _OF_ITSELF = ("-h", "--help", "--version", "--print-completion")

@@ -21,7 +21,7 @@ ProbeName: TypeAlias = str
 """The name of a row of `ebpftop.probes.registry`; in a recording also of a probe that is not installed here."""
 
 State: TypeAlias = Literal["on", "off", "failed"]
-Where: TypeAlias = Literal["ring", "exits", "map", "recursion", "argv", "pipe", "rate", "export"]
+Where: TypeAlias = Literal["ring", "exits", "map", "recursion", "argv", "pipe", "rate", "export", "fleet"]
 
 LAST_TIME = 253402300799.0 - 86_400
 """The last day that datetime can show in every time zone: a pane that prints a time must not fail on it."""

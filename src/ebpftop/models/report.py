@@ -28,6 +28,7 @@ _LOSSES: Mapping[str, str] = {
     "argv": "commands shown without some arguments; none was missed",
     "pipe": "lines overwritten before they could be read",
     "rate": "calls or opens beyond the limit of details; they are counted",
+    "fleet": "events of a host that its panes did not take in time; the list of hosts counts them",
 }
 
 

@@ -17,32 +17,49 @@ def lines_of(
 
     An empty input is the end; then the last line may lack its newline. *came* is told how many bytes of lines come.
     """
-    joiner = LineJoiner()
-    stream: zstd_frames.Stream | None = None
-    is_text = False
+    reader = StreamReader(damage, came)
     for data in inputs:
+        yield from reader.feed(data)
         if not data:
-            if stream is not None and stream.inside:
-                damage.add(ReadError(None, None, "cut off inside a zstd frame"))
+            return
+
+
+class StreamReader:
+    """Makes whole lines of the bytes of one stream: lines, or zstd frames of them."""
+
+    def __init__(self, damage: ReadErrors, came: Callable[[int], None] = lambda _: None) -> None:
+        """*came* is told how many bytes of lines come."""
+        self._damage = damage
+        self._came = came
+        self._joiner = LineJoiner()
+        self._stream: zstd_frames.Stream | None = None
+        self._is_text = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the whole lines that *data* adds, in pieces of bounded size; an empty one is the end."""
+        joiner = self._joiner
+        if not data:
+            if self._stream is not None and self._stream.inside:
+                self._damage.add(ReadError(None, None, "cut off inside a zstd frame"))
             yield joiner.rest()
             return
         rest = data
-        if stream is None and not is_text:
+        if self._stream is None and not self._is_text:
             # Messages of a remote shell may come before it.
             before = 0 if data.startswith((zstd_frames.MAGIC, zstd_frames.MARK[:4])) else data.find(zstd_frames.MARK)
             if before >= 0:
-                stream = zstd_frames.Stream()
+                self._stream = zstd_frames.Stream()
                 yield joiner.add(data[:before] + b"\n") if before else b""
                 rest = data[before:]
-            is_text = _KIND in data
+            self._is_text = _KIND in data
         try:
-            for piece in (rest,) if stream is None else stream.feed(rest):
-                came(len(piece))
+            for piece in (rest,) if self._stream is None else self._stream.feed(rest):
+                self._came(len(piece))
                 yield joiner.add(piece)
         except zstd_frames.ZstdError as error:
             # Continue at the next frame that begins in the data read from here on.
-            damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
-            stream = zstd_frames.Stream(skip_to_mark=True)
+            self._damage.add(ReadError(None, None, f"a damaged zstd frame ({error})"))
+            self._stream = zstd_frames.Stream(skip_to_mark=True)
             joiner.rest()
 
 

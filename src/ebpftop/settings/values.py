@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from ebpftop.core.records import ProbeName
@@ -237,6 +238,33 @@ def host(text: str) -> str:
     """Take the name of a machine: what is in its records, so nothing that would be escaped there."""
     if not text.strip() or not text.isprintable() or len(text.encode("utf-8", "replace")) > _HOST_BYTES:
         raise argparse.ArgumentTypeError(f"{text!r} is not a name of a host, of 1 to {_HOST_BYTES} bytes that print")
+    return text
+
+
+def fleet_host(text: str) -> str:
+    """Take what ssh calls a host, or - for stdin."""
+    if text != "-" and text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is an option, not a host")
+    if any(character.isspace() for character in text):
+        raise argparse.ArgumentTypeError(f"{text!r} has a blank in it")
+    return host(text)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a command line, as a shell splits them."""
+    try:
+        found = tuple(shlex.split(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    if not found:
+        raise argparse.ArgumentTypeError("it is empty")
+    return found
+
+
+def remote(text: str) -> str:
+    """Take the beginning of a command line for a shell of another machine."""
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a command")
     return text
 
 

@@ -7,6 +7,8 @@ import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from ebpftop.core.record_memory import weight
 from ebpftop.core.records import SCHEMA, End, Header, ProbeName, Record
 from ebpftop.core.source import Batch, SourceError
@@ -36,16 +38,19 @@ class PipeSource(RecordedSource):
     _no_toggle = "runs on the other machine", "choose the probes there, with --probes"
     _no_handler = "system calls are handled on the other machine", "start it there with --ignore or --trace"
 
-    def __init__(self, fd: int, host: str | None = None) -> None:
+    def __init__(self, fd: int, host: str | None = None, *, called: str = "") -> None:
         """Own *fd* and wait for its first record; SourceError if the stream ends without one.
 
         Of records of several hosts those of *host* are shown, without it those of the first: `damage` says that the
         others are left out. A stream cannot be looked through before, and others may come at any time.
+
+        *called*: what the host is called here, if not as in its records.
         """
         super().__init__()
         self._hosts = OneHost(host, in_order=True)
         self.damage.hosts.append(self._hosts)
         self._fd = fd
+        self._called = called
         self._came = 0
         """Bytes that came, in good lines or not."""
         self._line = 1
@@ -104,7 +109,8 @@ class PipeSource(RecordedSource):
 
     def _set_header(self, header: Header) -> None:
         self._is_old = header.schema < SCHEMA
-        self._header = reader.as_schema2(header)
+        header = reader.as_schema2(header)
+        self._header = msgspec.structs.replace(header, host=self._called or header.host)
 
     def _read_on(self, first: bytes) -> None:
         while not self._polled.wait(_CHECK_EVERY_S) and not self._closed:

@@ -301,6 +301,11 @@ def run(
         command=command,
         workbench=workbench,
     )
+    return run_app(app)
+
+
+def run_app(app: EbpftopApp) -> int:
+    """Run *app* until the user leaves; close its source; return the exit status."""
     process.end_by(app.end)
     try:
         status = app.run(mouse=app.kept.settings[MOUSE])
@@ -310,7 +315,7 @@ def run(
             raise
         status = None
     finally:
-        source.close()
+        app.source.close()
     if app.main_screen is not None:
         app.main_screen.watching.finish()
     if app.crash is not None:

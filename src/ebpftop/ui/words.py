@@ -64,6 +64,11 @@ LOSSES: Mapping[Where, Loss] = {
         "all the same.",
         "Fewer traced calls (T: a condition, or stop), or a filter; of traced calls, a higher --trace-limit.",
     ),
+    "fleet": Loss(
+        "Events of a host of `ebpftop fleet` that came faster than its panes could take them. The list of hosts counts "
+        "them all the same.",
+        "A filter there (--stream '--uid 1000'), which its kernel applies.",
+    ),
 }
 """Each kind of loss. It is counted at the place where it happens."""
 

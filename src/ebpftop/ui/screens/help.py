@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from ebpftop.ui.screens import help_text
 from ebpftop.ui.screens.changed import ChangedScreen
 from ebpftop.ui.screens.children import ChildrenScreen
+from ebpftop.ui.screens.fleet import FleetScreen
 from ebpftop.ui.screens.live_modal import LiveScreen
 from ebpftop.ui.screens.main import MainScreen
 from ebpftop.ui.screens.manual_screen import ManualScreen
@@ -52,7 +53,10 @@ class HelpScreen(ManualScreen):
         """Show the help, beginning at the section *key*, when this screen is pushed the next time."""
         main = self.app.screen_stack[0]
         assert isinstance(main, MainScreen)
-        self.sections = help_text.sections(self.app, main.panes, map(self._sheet, SHEETS))
+        # The list of hosts is only there if there are hosts.
+        screens = (screen for stack in self.app._screen_stacks.values() for screen in stack)
+        fleet = [one for one in screens if isinstance(one, FleetScreen)]
+        self.sections = help_text.sections(self.app, main.panes, (*fleet, *map(self._sheet, SHEETS)))
         self.first = key
         self.filled()
         return self

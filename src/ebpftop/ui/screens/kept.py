@@ -139,6 +139,10 @@ class KeptSettings(AppliedSettings):
             yield (COLUMNS.name, name), own_columns(view)
             yield (SORT.name, name), own_sort(view)
 
+    def look_again(self) -> None:
+        """Another main screen is shown: what is different there was not changed by the user."""
+        self._seen = dict(self._shown())
+
     def save_soon(self) -> None:
         """Save in a thread what has changed."""
         if self.settings.changed and not self._is_saving:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from textual import on
@@ -63,7 +64,9 @@ class MainKeys(ListFilters[None], TimeScreen):
         Binding("E", "save('csv')", "Export", show=False, tooltip="This pane's rows as CSV or JSON", id="export"),
         *PACE_KEYS,
         *PLOT_KEYS,
-        Binding("escape", "back", "Back", show=False, tooltip="Back one layer; never quits", id="back"),
+        Binding(
+            "escape", "back", "Back", show=False, key_display="Esc", tooltip="Back one layer; never quits", id="back"
+        ),
     ]
 
     source: Source
@@ -77,6 +80,8 @@ class MainKeys(ListFilters[None], TimeScreen):
     opening: OpenController
     going: GoController
     views: ViewController
+    go_back: Callable[[], None] | None = None
+    """Closes this screen, if there is one to go back to: the list of the hosts of a fleet."""
 
     @property
     def list_in_focus(self) -> RowView[Any]:
@@ -125,7 +130,8 @@ class MainKeys(ListFilters[None], TimeScreen):
 
     def keys_also_shown(self) -> dict[str, str]:
         traces = {"trace": "Trace"} if isinstance(self.pane, SyscallsPane) else {}
-        return super().keys_also_shown() | traces
+        back = {"back": "Fleet"} if self.go_back is not None else {}
+        return super().keys_also_shown() | traces | back
 
     def action_trace(self) -> None:
         self.tracing.ask(self.subject)
@@ -209,6 +215,11 @@ class MainKeys(ListFilters[None], TimeScreen):
             execs.toggle_tree()
         elif self.has_class("-maximised"):
             self._maximise(None)
-        elif not self._clear_filter() and not self.filters.pop() and not execs.log_lines.follow:
+        elif self._clear_filter() or self.filters.pop():
+            pass
+        elif not execs.log_lines.follow:
             execs.log_lines.action_follow()  # also to the order of time
+        elif self.go_back is not None:
+            self.go_back()
+            return
         self.describe()
