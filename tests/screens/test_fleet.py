@@ -67,8 +67,12 @@ def test_what_it_looks_like(size: tuple[int, int], snap_compare: Callable[..., b
 
 def test_what_a_filter_of_hosts_looks_like(snap_compare: Callable[..., bool]) -> None:
     async def run(pilot: Pilot[Any]) -> None:
-        await shown(pilot)
+        screen = await shown(pilot)
         await pilot.press("slash", *"host:web*", "enter", "tab", "slash", *"host:web*", "enter")
+        await until(pilot, lambda: not screen.log_lines.searching and not screen.log_lines.view.behind)
+        screen.show()
+        screen.show_title(screen._title)
+        await pilot.pause()
 
     assert snap_compare(fleet_app(whole_fleet()), terminal_size=SIZE, run_before=run)
 
@@ -214,6 +218,7 @@ async def test_a_filter_of_the_log_is_its_own() -> None:
     async with app.run_test(size=SIZE) as pilot:
         screen = await shown(pilot)
         await pilot.press("tab", "slash", *"host:web* ret:ENOENT", "enter")
+        await until(pilot, lambda: not screen.log_lines.searching and not screen.log_lines.view.behind)
         assert [row.started.command for row in screen.log_lines.rows()] == ["pg_dump shop"]
         assert len(names(screen)) > 40
 

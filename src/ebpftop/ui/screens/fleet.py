@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
@@ -139,6 +139,10 @@ class FleetScreen(LiveScreen):
             self._show_note()
             self._show_log_title()
 
+    @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        self._show_log_title()
+
     def _show_note(self) -> None:
         """Say of the host under the cursor, or of the first one, what is wrong and what helps."""
         row = self.table.selected() or next(iter(self.table.rows()), None)
@@ -212,7 +216,6 @@ class FleetScreen(LiveScreen):
     def action_other_list(self) -> None:
         if not self.has_class("-alone"):
             self.set_focus(self.table if self.log_lines.has_focus else self.log_lines)
-            self._show_log_title()
 
     def action_maximise(self) -> None:
         alone = not self.has_class("-alone")
