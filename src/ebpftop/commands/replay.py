@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from ebpftop.models.watch import Watch
 
 INSTEAD = "a recording is JSON Lines, also without a screen: zstdcat FILE"
+_INSTEAD_OF_A_PIPE = "a stream is JSON Lines, also without a screen; compressed ones: | zstdcat"
 
 
 def run(args: argparse.Namespace) -> int:
     """Show a recording until the user quits, then report what could not be read."""
     speed = speed_of(args)
-    need_terminal(args.memory, keys=args.file != "-")
+    need_terminal(args.memory, _INSTEAD_OF_A_PIPE if args.file == "-" else INSTEAD, keys=args.file != "-")
     fd = _take_stdin() if args.file == "-" else open_files(args.file)
     # A file on stdin is still a file: the screen can seek in it.
     return show(fd, "stdin" if args.file == "-" else args.file, speed, args.when, args.settings, host=args.host)

@@ -128,7 +128,7 @@ def _report_cut(so_far: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Stream until asked to stop."""
-    stdio.require_stdout()
+    stdio.require_stdout(for_records=True)
     if args.compress and os.isatty(1):
         raise SourceError("a compressed stream is not text, and stdout is a terminal", "pipe it: | zstdcat")
     check_machine(WITHOUT_SCREEN)

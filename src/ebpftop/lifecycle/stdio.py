@@ -18,7 +18,8 @@ from ebpftop.core.escape import printable
 from ebpftop.core.glyphs import Glyphs, environment_at_start, glyphs_of, in_ascii
 from ebpftop.core.source import SourceError
 
-_WRITE_ELSEWHERE = "give it a file or a pipe, or use `ebpftop record FILE`"
+_WRITE_ELSEWHERE = "give it a file or a pipe"
+_RECORD = f"{_WRITE_ELSEWHERE}, or use `ebpftop record FILE`"
 _WITHOUT_PLACES = frozenset(("", "dumb", "unknown", "emacs"))
 """TERM of what only prints: no text can be placed there."""
 _REMEDIES = {
@@ -56,10 +57,10 @@ def writer(fd: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
-def require_stdout() -> None:
-    """Raise SourceError if stdout cannot be written."""
+def require_stdout(*, for_records: bool = False) -> None:
+    """Raise SourceError if stdout cannot be written. *for_records*: `record` would write the same to a file."""
     if not _is_writable(1):
-        raise SourceError("stdout is closed, or not open for writing", _WRITE_ELSEWHERE)
+        raise SourceError("stdout is closed, or not open for writing", _RECORD if for_records else _WRITE_ELSEWHERE)
 
 
 def require_terminal(instead: str, *, keys: bool = True) -> None:
