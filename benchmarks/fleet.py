@@ -6,7 +6,8 @@ The hosts are simulated (fleet_hosts.py): half of their records are execs, half 
 system calls with histograms. *pipe*: lines `host: {json}` in one pipe, as clush prints them. *ssh*: a program in place
 of ssh for each host, which brings zstd frames. *key* is the time from j or k to the moment that the cursor is painted
 where it has gone. *reader* and *screen* are the two processes of ebpftop; bars are half a CPU for both together, and
-100 ms for the slowest key.
+100 ms for the slowest key. On a machine that others keep busy the screen waits for a processor: the last line is
+without that.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ def cpu_s(pid: int) -> float:
     """Return the CPU seconds of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def queued_s(pid: int) -> float:
+    """Return the seconds that the first thread of a process has waited for a processor so far."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def named(name: str, group_of: int) -> int:
@@ -138,9 +144,11 @@ def measure(args: argparse.Namespace, folder: str) -> None:
         shares = [(after - before) / span_s for after, before in zip((cpu_s(reader), cpu_s(pid)), began, strict=True)]
         screen.press(b"<gjjjjj")  # by name: in an order that does not change, each key moves the cursor
         time.sleep(1)
-        times = []
+        times, own = [], []
         for number in range(args.keys):
+            waited_s = queued_s(pid)
             times.append(key_s(screen, b"jk"[number % 2 : number % 2 + 1]))
+            own.append(max(0.0, times[-1] - (queued_s(pid) - waited_s)))
             time.sleep(0.137)
     finally:
         screen.close()
@@ -156,6 +164,7 @@ def measure(args: argparse.Namespace, folder: str) -> None:
         f"key       median {statistics.median(times) * 1e3:.0f} ms  worst of {len(times)} {worst * 1e3:.0f} ms  "
         f"{verdict(worst < KEY_BAR_S)}"
     )
+    print(f"          without the wait for a processor: worst {max(own) * 1e3:.0f} ms  {verdict(max(own) < KEY_BAR_S)}")
 
 
 def verdict(good: bool) -> str:

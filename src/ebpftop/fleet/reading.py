@@ -29,6 +29,8 @@ from ebpftop.lifecycle.priority import stand_back
 _MESSAGE_MAX = 1 << 20
 _PR_SET_NAME = 15  # include/uapi/linux/prctl.h
 _COLLECT_EVERY = 50_000
+_NICE = 5
+"""How much the screen comes before the reader where both want a processor: what waits in the pipes is not lost."""
 _REASON_MAX = 500
 
 _decode = msgspec.msgpack.Decoder(News).decode
@@ -135,6 +137,7 @@ def _be_the_reader(make: Callable[[socket.socket], Reader], channel: socket.sock
         close_all_but({channel.fileno(), *keep})
         _libc.prctl(_PR_SET_NAME, b"ebpftop-fleet", 0, 0, 0)
         stand_back()
+        os.nice(_NICE)
         gc.freeze()
         gc.set_threshold(_COLLECT_EVERY, 10, 10)
         gc.enable()
