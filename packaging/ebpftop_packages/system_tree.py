@@ -34,11 +34,9 @@ _LAUNCHER = f"""\
 import sys
 
 sys.path.insert(0, "/{PRIVATE}")
-try:
-    from ebpftop.__main__ import main
-except ModuleNotFoundError as error:
-    print(f"ebpftop: its package does not fit this system ({{error}}); install it again", file=sys.stderr)
-    sys.exit(1)
+
+from ebpftop.__main__ import main
+
 main()
 """
 
