@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ebpftop_packages.project import BEFORE_PYTHON, CHECKOUT, PYTHONS, made_s, run, version
-from ebpftop_packages.system_tree import DOC, PRIVATE, SETTINGS
+from ebpftop_packages.system_tree import COMPLETIONS, DOC, PRIVATE, SETTINGS, ZSH
 
 RELEASE = "1"
 ARCHITECTURE = "amd64"
@@ -28,6 +28,13 @@ NEEDS = {
 _OWNED = (PRIVATE, DOC)
 """Folders that are the package's alone; all others are the distribution's, or shared."""
 
+_SHARED = tuple(
+    str(folder)
+    for place in sorted((*COMPLETIONS.values(), ZSH["rpm"]))
+    for folder in (Path(place).parents[1], Path(place).parent)
+)
+"""Folders of shells that may not be there. dpkg counts who uses a folder; rpm removes only one that a package names."""
+
 _MAINTAINER_SCRIPTS = CHECKOUT / "packaging/maintainer"
 
 
@@ -43,6 +50,8 @@ def nfpm_settings(kind: str, root: Path) -> dict[str, Any]:
     contents: list[dict[str, Any]] = [
         {"src": str(root / folder), "dst": f"/{folder}", "type": "tree"} for folder in _OWNED
     ]
+    if kind == "rpm":
+        contents += [{"dst": f"/{folder}", "type": "dir", "file_info": {"mode": 0o755}} for folder in _SHARED]
     for file in sorted(root.rglob("*")):
         name = str(file.relative_to(root))
         if file.is_file() and not name.startswith(tuple(f"{folder}/" for folder in _OWNED)):
