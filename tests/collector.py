@@ -18,7 +18,7 @@ LOGS, METRICS = "/v1/logs", "/v1/metrics"
 
 @dataclass
 class Request:
-    """One request; `body` is what was sent, without its compression."""
+    """One request; `body` is what was sent, without its compression; bytes if it is not JSON."""
 
     path: str
     headers: Mapping[str, str]
@@ -122,7 +122,8 @@ class Collector:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         sent = handler.rfile.read(int(handler.headers["Content-Length"]))
         raw = gzip.decompress(sent) if handler.headers.get("Content-Encoding") == "gzip" else sent
-        request = Request(handler.path, dict(handler.headers), json.loads(raw), len(sent), time.monotonic())
+        body = json.loads(raw) if handler.headers.get("Content-Type") == "application/json" else raw
+        request = Request(handler.path, dict(handler.headers), body, len(sent), time.monotonic())
         self.requests.append(request)
         reply = self.reply(request)
         handler.send_response(reply.status)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.collector import LOGS, METRICS, Collector, Reply, plain, wait_until
 from tests.kernel.support import needs_root
 from tests.kernel.test_serve import end_with
 from tests.kernel.workload_context import WANTED_UID, failing, in_child, programs
+from tests.prometheus import free_port
 
 pytestmark = needs_root
 
@@ -211,6 +218,79 @@ def test_a_collector_that_refuses_is_said() -> None:
         wait_until(lambda: collector.of(LOGS))
         made, acknowledged, lost = sending.accounts()
         assert (acknowledged, lost) == (0, made)
+
+
+ROTEL = importlib.util.find_spec("rotel")
+
+
+class Rotel:
+    """A collector of others, that hands what it takes to *behind*, as protobuf."""
+
+    def __init__(self, folder: Path, behind: Collector) -> None:
+        assert ROTEL is not None
+        assert ROTEL.origin is not None
+        self._folder = folder
+        self._behind = behind
+        self._program = Path(ROTEL.origin).with_name("rotel-agent")
+        self._child: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with open(self._folder / "log", "ab") as log:
+            self._child = subprocess.Popen(
+                [
+                    *(self._program, "start", "--otlp-http-endpoint", f"127.0.0.1:{self.port}"),
+                    *("--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}", "--pid-file", self._folder / "pid"),
+                    *("--exporter", "otlp", "--otlp-exporter-protocol", "http", "--batch-timeout", "50ms"),
+                    *("--otlp-exporter-endpoint", self._behind.url),
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+            )
+        wait_until(self._listens)
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+    def kill(self) -> None:
+        """Kill it: what it has taken and not handed on is gone."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+
+@pytest.mark.skipif(ROTEL is None, reason="rotel is not installed (the extra `test` has it where it is built for)")
+def test_a_collector_of_others_takes_it_is_killed_and_takes_all_the_rest(tmp_path: Path) -> None:
+    def ends(behind: Collector) -> int:
+        # Each log record has one.
+        return sum(int(request.body.count(b"ebpftop.start_ns")) for request in behind.of(LOGS))
+
+    with Collector(lambda _: Reply(body=b"", kind="application/x-protobuf")) as behind:
+        rotel = Rotel(tmp_path, behind)
+        try:
+            with Sending(f"http://127.0.0.1:{rotel.port}", "--events", "all") as sending:
+                wait_until(lambda: behind.of(METRICS))
+                work(0, 100)
+                wait_until(lambda: ends(behind) == 201)  # with the end of what ran them
+                rotel.kill()
+                for turn in range(3):
+                    work(100 + 100 * turn, 100)
+                    time.sleep(1.0)
+                rotel.start()
+                work(400, 100)
+                wait_until(lambda: ends(behind) == 1005)
+                assert sending.accounts() == (1005, 1005, 0)
+        finally:
+            rotel.kill()
+        assert ends(behind) == 1005
+        metrics = behind.of(METRICS)[-1].body
+        for name in (b"ebpftop.execs", b"ebpftop.syscall.duration", b"ebpftop.process.exits", b"ebpftop.lost"):
+            assert name in metrics
 
 
 def test_errors_come_before_anything_is_attached() -> None:
