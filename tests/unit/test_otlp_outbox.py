@@ -59,21 +59,35 @@ def test_what_has_no_room_is_lost_and_counted() -> None:
     box.drain()
     box.wait(FOREVER, for_batches=True)
     box.pack()
-    box.acknowledge()
+    while box.first() is not None:
+        box.acknowledge()
     box.put([b"c" * 1000])
     assert box.counts() == Counts(18, 11, 6, 0, 0, 1)
 
 
+def test_a_small_queue_is_sent_before_it_is_full() -> None:
+    box = Outbox(1000, joined)
+    box.put([b"a" * 100] * 3)
+    box.pack()
+    first = box.first()
+    assert first is not None
+    assert first.events == 3
+
+
 def test_what_is_compressed_makes_room() -> None:
-    box = Outbox(BATCH_EVENTS * 100, tiny)
+    box = Outbox(2 * BATCH_EVENTS * 100, tiny)
     for _ in range(20):
         box.put([b"a" * 95] * BATCH_EVENTS)
         box.pack()
     counts = box.counts()
     assert (counts.made, counts.lost, counts.waiting) == (20 * BATCH_EVENTS, 0, 20 * BATCH_EVENTS)
-    for _ in range(20):
+    box.drain()
+    box.wait(FOREVER, for_batches=True)
+    box.pack()
+    while box.first() is not None:
         box.acknowledge()
-    box.put([b"a" * 100] * (BATCH_EVENTS + 1))  # all of the room is there again, and no more
+    assert box.counts().waiting == 0
+    box.put([b"a" * 100] * (2 * BATCH_EVENTS + 1))  # all of the room is there again, and no more
     assert box.counts().full == 1
 
 

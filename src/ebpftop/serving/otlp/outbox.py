@@ -12,6 +12,8 @@ BATCH_EVENTS = 512
 BATCH_BYTES = 1 << 20
 LATEST_S = 1.0
 """A batch is closed when it has so many events or bytes, or when its first event has waited so long."""
+_BATCH_SHARE = 4
+"""A batch has at most this part of the room: while one is sent, there is room for what comes."""
 
 _LONGEST_WAIT_S = 3600.0
 """Of one call of the C library, which takes no endless time."""
@@ -53,6 +55,7 @@ class Outbox:
 
     def __init__(self, limit_bytes: int, pack: Callable[[Sequence[bytes]], bytes]) -> None:
         self._limit_bytes = limit_bytes
+        self._batch_bytes = min(BATCH_BYTES, limit_bytes // _BATCH_SHARE)
         self._pack = pack
         self._changed = threading.Condition()
         self._open: list[bytes] = []
@@ -80,7 +83,7 @@ class Outbox:
                 self._open.append(record)
                 self._open_bytes += len(record)
                 self._waiting += 1
-                if len(self._open) >= BATCH_EVENTS or self._open_bytes >= BATCH_BYTES:
+                if len(self._open) >= BATCH_EVENTS or self._open_bytes >= self._batch_bytes:
                     self._close_batch()
 
     def _close_batch(self) -> None:
