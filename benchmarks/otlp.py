@@ -237,10 +237,10 @@ def outage(rate: int, seconds: float, queue: int, folder: Path) -> None:
     """Print what became of the events when the collector was killed for a while."""
     collector = Collector(folder)
     own, sdk = ours(collector.port, queue), Theirs(collector.port)
-    began_s, number, around_s = time.monotonic(), 0, 10.0
+    began_s, number, around_s = time.monotonic(), 0, 10.0  # before it; twice as long behind it
     is_up = True
     print(f"{rate} events a second, the collector is killed for {seconds:g} s, the queue has {queue:,} bytes")
-    while (passed_s := time.monotonic() - began_s) < 2 * around_s + seconds:
+    while (passed_s := time.monotonic() - began_s) < 3 * around_s + seconds:
         if is_up and around_s <= passed_s < around_s + seconds:
             collector.kill()
             is_up = False

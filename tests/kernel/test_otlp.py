@@ -175,7 +175,8 @@ def test_what_a_small_queue_cannot_hold_is_said_to_be_lost() -> None:
     with Collector() as collector, Sending(collector.url, *options) as sending:
         wait_until(lambda: collector.of(METRICS))
         collector.stop()
-        work(0, 500)
+        # What cannot be compressed: three times the queue.
+        in_child(programs(*(os.urandom(400).hex() for _ in range(500))), uid=WANTED_UID)
         time.sleep(2.0)
         received = len(collector.log_records())
         collector.start()

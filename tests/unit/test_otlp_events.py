@@ -36,7 +36,7 @@ UNSEEN = Exit(time=1.0, pid=9, uid=0, comm="x", code=None, signal=None, duration
 
 def made(record: Exec | Exit, args: Args = "none") -> dict[str, Any]:
     """Return the log record of *record*."""
-    found: dict[str, Any] = json.loads(log_record(record, args, 1_764_428_664.0))
+    found: dict[str, Any] = json.loads(log_record(record, args, "1764428664000000000"))
     return found
 
 
@@ -137,7 +137,7 @@ def test_which_events_are_sent(case: Case) -> None:
 
 def test_a_request_names_what_it_is_of_once() -> None:
     request = LogsRequest({"service.name": "ebpftop", "host.name": "web-1"}, "1.2")
-    records = [log_record(EXEC, "none", 2.0), log_record(ENDED, "none", 2.0)]
+    records = [log_record(EXEC, "none", "2000000000"), log_record(ENDED, "none", "2000000000")]
     body = json.loads(request.body(records))
     (resource,) = body.pop("resourceLogs")
     assert body == {}

@@ -30,6 +30,7 @@ from ebpftop.serving.otlp.values import (
     text,
     texts,
     unix_ns,
+    usual,
     whole,
 )
 
@@ -44,7 +45,14 @@ _USED = (
     *("written_bytes", "storage_read_bytes", "storage_written_bytes", "threads"),
 )
 _used = attrgetter(*_USED)
-_USED_KEYS = tuple((f"ebpftop.exit.{name}", number if name.endswith("_s") else whole) for name in _USED)
+_OFTEN_THE_SAME = ("major_faults", "storage_read_bytes", "storage_written_bytes", "threads")
+_USED_KEYS = tuple(
+    (
+        f"ebpftop.exit.{name}",
+        number if name.endswith("_s") else usual if name in _OFTEN_THE_SAME else whole,
+    )
+    for name in _USED
+)
 
 
 class _LogRecord(Message, frozen=True, gc=False):
@@ -89,8 +97,8 @@ def is_sent(record: Record, events: Events) -> bool:
             return False
 
 
-def log_record(record: Exec | Exit, args: Args, now: float) -> bytes:
-    """Return *record*, observed at *now* (Unix seconds), as JSON."""
+def log_record(record: Exec | Exit, args: Args, observed_ns: str) -> bytes:
+    """Return *record*, observed at *observed_ns* (`unix_ns`), as JSON."""
     if isinstance(record, Exec):
         failed, body, attributes = record.ret != 0, _exec_body(record), _of_exec(record, args)
         name = "ebpftop.exec"
@@ -100,7 +108,7 @@ def log_record(record: Exec | Exit, args: Args, now: float) -> bytes:
     return encode(
         _LogRecord(
             unix_ns(record.time),
-            unix_ns(now),
+            observed_ns,
             _WARN if failed else _INFO,
             "WARN" if failed else "INFO",
             StringValue(body),
@@ -126,8 +134,8 @@ def _of_exec(record: Exec, args: Args) -> list[KeyValue]:
     attributes = [
         whole("process.pid", record.pid),
         whole("process.parent_pid", record.ppid),
-        whole("process.real_user.id", record.uid),
-        whole("process.user.id", record.euid),
+        usual("process.real_user.id", record.uid),
+        usual("process.user.id", record.euid),
         text("ebpftop.comm", record.comm),
         text("ebpftop.exec.file", record.file),
         whole("ebpftop.start_ns", record.start_ns),
@@ -139,13 +147,13 @@ def _of_exec(record: Exec, args: Args) -> list[KeyValue]:
         add(text("process.executable.path", record.exe))
         add(text("process.executable.name", posixpath.basename(record.exe)))
     if not record.truncated:
-        add(whole("process.args_count", len(record.argv)))
+        add(usual("process.args_count", len(record.argv)))
     if args != "none":
         add(texts("process.command_args", record.argv if args == "all" else record.argv[:_FIRST]))
     if record.cwd is not None:
         add(text("process.working_directory", record.cwd))
     if record.sid:
-        add(whole("process.session_leader.pid", record.sid))
+        add(usual("process.session_leader.pid", record.sid))
     if record.nspid not in (0, record.pid):
         add(whole("process.vpid", record.nspid))
     if record.cgroup:
@@ -159,7 +167,7 @@ def _of_exec(record: Exec, args: Args) -> list[KeyValue]:
     if record.interp is not None:
         add(text("ebpftop.exec.interp", record.interp))
     if record.loginuid is not None:
-        add(whole("ebpftop.loginuid", record.loginuid))
+        add(usual("ebpftop.loginuid", record.loginuid))
     if record.cut:
         add(texts("ebpftop.cut", record.cut))
     if record.ret:
@@ -171,13 +179,13 @@ def _of_exit(record: Exit) -> list[KeyValue]:
     attributes = [
         whole("process.pid", record.pid),
         whole("process.parent_pid", record.ppid),
-        whole("process.real_user.id", record.uid),
+        usual("process.real_user.id", record.uid),
         text("ebpftop.comm", record.comm),
         whole("ebpftop.start_ns", record.start_ns),
     ]
     add = attributes.append
     if record.code is not None:
-        add(whole("process.exit.code", record.code))
+        add(usual("process.exit.code", record.code))
     if record.signal:
         add(text("ebpftop.exit.signal", record.signal))
     if record.signal or record.code:
@@ -191,7 +199,7 @@ def _of_exit(record: Exit) -> list[KeyValue]:
     if record.killer is not None:
         add(whole("ebpftop.exit.killer.pid", record.killer.pid))
         add(text("ebpftop.exit.killer.comm", record.killer.comm))
-        add(whole("ebpftop.exit.killer.uid", record.killer.uid))
+        add(usual("ebpftop.exit.killer.uid", record.killer.uid))
     return attributes
 
 

@@ -20,6 +20,7 @@ from ebpftop.serving.otlp.connection import Connection, Unreachable
 from ebpftop.serving.otlp.events import Args, Events, LogsRequest, is_sent, log_record
 from ebpftop.serving.otlp.metrics import MetricsRequest
 from ebpftop.serving.otlp.outbox import Counts, Outbox
+from ebpftop.serving.otlp.values import unix_ns
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -138,9 +139,9 @@ class Exporter:
 
     def put(self, records: Iterable[Record]) -> None:
         """Send those of *records* that are events, and asked for."""
-        now = time.time()
+        now_ns = unix_ns(time.time())
         chosen = [
-            log_record(record, self._args, now)
+            log_record(record, self._args, now_ns)
             for record in records
             if isinstance(record, (Exec, Exit)) and is_sent(record, self._events)
         ]

@@ -81,10 +81,13 @@ def text(key: str, value: str) -> KeyValue:
     return KeyValue(key, StringValue(value))
 
 
-@lru_cache(1024)
 def whole(key: str, value: int) -> KeyValue:
-    """Return an attribute that is an integer. Many come again: users, statuses, what was not used."""
+    """Return an attribute that is an integer."""
     return KeyValue(key, IntValue(str(value)))
+
+
+usual = lru_cache(1024)(whole)
+"""The same of a number that comes again and again: a user, a status, what was not used."""
 
 
 def number(key: str, value: float) -> KeyValue:
