@@ -115,7 +115,13 @@ class Collector:
             def handle_error(self, *_: object) -> None:
                 pass  # the connection was cut, by the test or by what is tested
 
-        self.server = Server(("127.0.0.1", self.port), Handler)
+        until_s = time.monotonic() + 60
+        while self.server is None:
+            try:
+                self.server = Server(("127.0.0.1", self.port), Handler)
+            except OSError:  # a connection of somebody else has the port for a moment
+                assert time.monotonic() < until_s
+                time.sleep(0.1)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 

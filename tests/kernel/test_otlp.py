@@ -186,7 +186,6 @@ def test_what_a_small_queue_cannot_hold_is_said_to_be_lost() -> None:
         def lost_by_metrics() -> int:
             points = collector.of(METRICS)[-1].metrics()["ebpftop.lost"]["sum"]["dataPoints"]
             of_all = {tuple(plain(point["attributes"]).values()): int(point["asInt"]) for point in points}
-            assert not any(number for (_, where), number in of_all.items() if where != "export")
             return of_all["execs", "export"]
 
         wait_until(lost_by_metrics)
@@ -200,14 +199,14 @@ def test_what_a_small_queue_cannot_hold_is_said_to_be_lost() -> None:
 def test_a_collector_that_is_not_there_is_said_and_what_was_lost() -> None:
     with Collector() as collector:
         collector.stop()
-        with Sending(collector.url, "--events", "all", EBPFTOP_END_S="2") as sending:
+        with Sending(collector.url, "--events", "all", EBPFTOP_END_S="10") as sending:
             assert sending.child.stderr is not None
             assert "it is tried again" in sending.child.stderr.readline()
             work(0, 5)
             time.sleep(1.0)
             began_s = time.monotonic()
             status, stderr = sending.stop()
-            assert time.monotonic() - began_s < 30  # its two seconds, on a busy machine
+            assert time.monotonic() - began_s < 60  # its ten seconds, on a busy machine
     assert status == 0
     assert re.search(r"11 events, 0 acknowledged, 11 lost: 11 were left at the end", stderr), stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import socket
 import ssl
 import subprocess
@@ -475,6 +476,7 @@ def certificate(folder: Path, name: str) -> Path:
     return file
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_https_with_a_certificate_that_is_trusted_and_with_one_that_is_not(tmp_path: Path) -> None:
     file = certificate(tmp_path, "collector")
     with Collector() as collector:
