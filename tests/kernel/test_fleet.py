@@ -8,15 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ebpftop.fleet.connection import Remote
 from ebpftop.fleet.model import FleetModel
+from ebpftop.fleet.prometheus import Prometheus, PrometheusReading
 from ebpftop.fleet.reading import FleetReading, by_pipe, by_ssh
 from ebpftop.sources.pipe import PipeSource
 from tests.kernel.support import needs_root
+from tests.prometheus import Prometheus as Scraping
+from tests.prometheus import free_port, needs_prometheus
 from tests.sshd import Sshd
 
 pytestmark = needs_root
@@ -161,3 +165,48 @@ def test_the_pipe_of_clush_has_each_host_and_what_it_says(sshd: Sshd) -> None:
         process.kill()
         process.wait(PATIENCE_S)
         reading.close()
+
+
+@needs_prometheus
+def test_a_real_prometheus_answers_each_question_about_a_real_host(tmp_path: Path) -> None:
+    port = free_port()
+    serve = subprocess.Popen(
+        [str(EBPFTOP), "serve", "--listen", f"127.0.0.1:{port}", "--interval", "0.5"],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "EBPFTOP_CONFIG": ""},
+    )
+    server = Scraping(tmp_path, port)
+    try:
+        with server.running():
+            asked = Prometheus(f"http://127.0.0.1:{server.port}")
+            reading = PrometheusReading(asked)
+            model = FleetModel()
+            name = f"127.0.0.1:{port}"
+            until_s = time.monotonic() + PATIENCE_S
+            while not (name in model.hosts and model.hosts[name].execs and model.hosts[name].failures):
+                assert time.monotonic() < until_s, (model.trouble, model.hosts)
+                run_marked("counted")
+                with suppress(FileNotFoundError):
+                    subprocess.run(["/nonexistent"], check=False)
+                time.sleep(0.2)
+                reading.ask()
+                model.take(reading.news(), time.monotonic())
+            row = model.hosts[name]
+            assert (row.state, model.trouble) == ("up", "")
+            assert row.calls
+            assert row.cost
+            answers = dict(reading.ask_host(name))
+            assert answers["Calls each second"]
+            assert answers["99th percentile of calls, in seconds"]
+            assert {sample.labels["errno"] for sample in answers["Execs that fail each second"]} >= {"ENOENT"}
+            assert {sample.labels["reason"] for sample in answers["Processes that end each second"]} >= {"ok"}
+            serve.terminate()
+            serve.wait(PATIENCE_S)
+            while model.hosts[name].state != "gone":
+                assert time.monotonic() < until_s
+                time.sleep(0.2)
+                reading.ask()
+                model.take(reading.news(), time.monotonic())
+    finally:
+        serve.kill()
+        serve.wait(PATIENCE_S)

@@ -10,9 +10,11 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 
 from ebpftop.core.source import SourceError
+from ebpftop.fleet.prometheus import EVERY_S, FIGURES, HOSTS, OF_HOST, Prometheus, PrometheusReading, Sample
 from ebpftop.fleet.rows import News
 from ebpftop.settings.store import Settings
-from ebpftop.ui.fleet_app import FleetApp
+from ebpftop.ui.fleet_app import FleetApp, PrometheusApp
+from ebpftop.ui.screens.details import SheetScreen
 from ebpftop.ui.screens.fleet import FleetScreen
 from ebpftop.ui.screens.help import HelpScreen
 from ebpftop.ui.screens.main import MainScreen
@@ -23,7 +25,7 @@ from ebpftop.ui.widgets.keyline import KeyLine
 from ebpftop.ui.widgets.manual import ManualView
 
 from .conftest import until
-from .fleet_scene import FakeReading, Opened, fleet_app, host, whole_fleet
+from .fleet_scene import WALL, FakeReading, Opened, fleet_app, host, whole_fleet
 
 SIZE = (120, 35)
 
@@ -377,3 +379,86 @@ async def test_quitting_works_from_the_list_and_from_the_panes() -> None:
             await pilot.press(keys[-1])
             await until(pilot, lambda: not app.is_running)  # noqa: B023  # it is waited for here
         assert app.return_code == 0
+
+
+# As Prometheus knows it.
+
+
+class AnsweringPrometheus(Prometheus):
+    """Answers each question with hosts a and b; remembers the questions."""
+
+    def __init__(self) -> None:
+        super().__init__("http://known:9090")
+        self.asked: list[str] = []
+        self.refuses: SourceError | None = None
+
+    def ask(self, query: str) -> list[Sample]:
+        self.asked.append(query)
+        if self.refuses is not None:
+            raise self.refuses
+        if "topk" in query:
+            return [Sample({"syscall": "openat", "errno": "ENOENT"}, 12.5)]
+        return [Sample({"instance": name, "version": "0.2.0", "kernel": "6.18"}, 1.0) for name in ("a", "b")]
+
+
+def prometheus_app(prometheus: Prometheus, clock: list[float]) -> PrometheusApp:
+    return PrometheusApp(PrometheusReading(prometheus), monotonic=lambda: clock[0], wall=lambda: WALL)
+
+
+async def test_prometheus_is_asked_for_the_list_while_it_is_shown_and_for_a_host_while_that_is() -> None:
+    prometheus, clock = AnsweringPrometheus(), [1000.0]
+    app = prometheus_app(prometheus, clock)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await shown(pilot)
+        assert names(screen) == ["a", "b"]
+        assert not screen.log_lines.display
+        of_list = [HOSTS, *FIGURES.values()]
+        assert prometheus.asked == of_list
+        app.take()
+        assert prometheus.asked == of_list, "it was asked again before it was due"
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: isinstance(app.screen, SheetScreen))
+        prometheus.asked.clear()
+        app.take()
+        await until(pilot, lambda: len(prometheus.asked) == len(OF_HOST))
+        assert all('instance="a"' in query for query in prometheus.asked)
+        await until(pilot, lambda: not app._is_asking)
+        assert app._answers is not None
+        assert "12" in app._answers.sheet().content().plain
+        clock[0] += EVERY_S
+        await until(pilot, lambda: len(prometheus.asked) == 2 * len(OF_HOST))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        await until(pilot, lambda: not app._is_asking)
+        prometheus.asked.clear()
+        clock[0] += EVERY_S
+        await until(pilot, lambda: len(prometheus.asked) == len(of_list))
+        assert prometheus.asked == of_list
+
+
+async def test_nothing_is_asked_while_something_else_is_shown() -> None:
+    prometheus, clock = AnsweringPrometheus(), [1000.0]
+    app = prometheus_app(prometheus, clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await shown(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        prometheus.asked.clear()
+        clock[0] += 10 * EVERY_S
+        app.take()
+        await pilot.pause()
+        assert prometheus.asked == []
+
+
+async def test_what_prometheus_refuses_is_said_until_it_answers() -> None:
+    prometheus, clock = AnsweringPrometheus(), [1000.0]
+    prometheus.refuses = SourceError("http://known:9090 does not answer", "is Prometheus running there?")
+    app = prometheus_app(prometheus, clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, FleetScreen) and app.fleet.trouble)
+        screen = app.fleet_screen
+        await until(pilot, lambda: "is Prometheus running there?" in screen._title.text)
+        prometheus.refuses = None
+        clock[0] += EVERY_S
+        await until(pilot, lambda: screen.table.end == 2)
+        await until(pilot, lambda: "does not answer" not in screen._title.text)

@@ -20,6 +20,12 @@ def add_fleet(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--hosts-file", metavar="FILE", help="a file with a host a line; # begins a comment, - is stdin"
     )
+    command.add_argument(
+        "--prometheus",
+        type=values.web_address,
+        metavar="URL",
+        help="the hosts that this Prometheus knows by `ebpftop serve`, as http://host:9090, instead of HOST",
+    )
     ssh = command.add_argument_group("how hosts are reached; ssh never asks for a password")
     ssh.add_argument(
         "--ssh-command",

@@ -27,6 +27,8 @@ _INSTEAD = "without a screen: ssh HOST sudo ebpftop stream --host-field"
 
 def run(args: argparse.Namespace) -> int:
     """Show the hosts until the user quits."""
+    if args.prometheus is not None:
+        return _show_prometheus(args)
     hosts = hosts_of(args)
     piped = hosts == [_PIPE]
     if not piped and shutil.which(args.ssh_command[0]) is None:
@@ -52,6 +54,20 @@ def _show(reading: FleetReading, args: argparse.Namespace) -> int:
 
     stdio.draw_on_terminal()
     return run_app(reading, _source_of, args.settings)
+
+
+def _show_prometheus(args: argparse.Namespace) -> int:
+    if args.hosts or args.hosts_file is not None:
+        raise UsageError("fleet: --prometheus has the hosts itself", "leave the names out, or --prometheus")
+    memory_budget.set_total(args.memory)
+    limits.require(limits.REPLAY_SCREEN, args.memory)
+    stdio.require_terminal("without a screen: curl URL/api/v1/query, with the metrics of docs/serve.md")
+    process.take_keys()
+    process.terminal.ask_background()
+    from ebpftop.ui.fleet_app import run_prometheus
+
+    stdio.draw_on_terminal()
+    return run_prometheus(args.prometheus, args.settings)
 
 
 def _source_of(name: str, fd: int) -> Source:

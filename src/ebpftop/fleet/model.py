@@ -50,6 +50,7 @@ class FleetModel:
         self.left_out = self.stray = 0
         self.input_ended = False
         self.failed = ""
+        self.trouble = ""
         self._by_id: dict[int, int] = {}
         self._order: dict[str, tuple[float, float]] = {}
         self._ordered_s = float("-inf")
@@ -68,6 +69,7 @@ class FleetModel:
             self.left_out, self.stray = one.left_out, one.stray
             self.input_ended |= one.input_ended
             self.failed = self.failed or one.failed
+            self.trouble = one.trouble
         self.now_s = now_s
         self.version += 1
         states = {name: (row.state, self.is_off(row)) for name, row in self.hosts.items()}

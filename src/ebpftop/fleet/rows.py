@@ -113,5 +113,7 @@ class News(msgspec.Struct, frozen=True, gc=False):
     """Lines of the pipe that are of no host."""
     input_ended: bool = False
     """The pipe has ended: nothing more comes."""
+    trouble: str = ""
+    """Why nothing new is known just now, and what helps."""
     failed: str = ""
     """Why the process that reads the hosts ends: an error in it."""

@@ -250,6 +250,13 @@ def fleet_host(text: str) -> str:
     return host(text)
 
 
+def web_address(text: str) -> str:
+    """Take the address of a web server."""
+    if not re.fullmatch(r"https?://[^\s/@]+(/[^\s?#@]*)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address as http://host:9090")
+    return text
+
+
 def words(text: str) -> tuple[str, ...]:
     """Return the words of a command line, as a shell splits them."""
     try:

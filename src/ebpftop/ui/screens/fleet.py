@@ -56,7 +56,10 @@ class FleetScreen(LiveScreen):
         "Enter shows the four panes of that host, with the last seconds that were kept of it; Esc leads back. The "
         "lower list has the programs of all hosts; Enter there shows that process on its host. Of a flood it has a "
         "part: what is left out is counted in its title, and in the figures above. / filters the list in focus: "
-        "host:web* state:gone."
+        "host:web* state:gone.\n"
+        "With --prometheus URL the hosts are those that Prometheus knows by `ebpftop serve`, under the names that it "
+        "scrapes: there are figures and no log, rates are of two minutes, and Enter shows the busiest calls, users and "
+        "errors of a host. It is asked every fifteen seconds for what is on the screen, and for nothing else."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -71,8 +74,10 @@ class FleetScreen(LiveScreen):
         Binding("y", "copy", "Copy", show=False, tooltip="Send its name to the clipboard", id="copy"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_log: bool = True) -> None:
+        """*has_log*: programs of the hosts are known, not only figures."""
         super().__init__()
+        self.has_log = has_log
         self.fleet = FleetModel()
         self._hosts: Hosts | None = None
         self._is_new = True
@@ -98,6 +103,7 @@ class FleetScreen(LiveScreen):
         self.log_lines = FleetLog(self.fleet)
         yield self.table
         yield self.note
+        self.log_title.display = self.log_lines.display = self.has_log
         yield self.log_title
         yield self.log_lines
 
@@ -129,6 +135,8 @@ class FleetScreen(LiveScreen):
         self._show_log_title()
 
     def _nothing(self) -> str:
+        if self.fleet.trouble or not self.has_log:
+            return self.fleet.trouble or "asking Prometheus …"
         if self.fleet.input_ended:
             return "The pipe has ended, and no line was of a host: host: {json}"
         return "No line has come so far"
@@ -175,7 +183,9 @@ class FleetScreen(LiveScreen):
             [Span(f"{number} {state}", "good" if state == "up" else "bad" if SEVERITY[state] > 1 else "dim")]  # type: ignore[index]  # they are its keys
             for state, number in states.items()
         ]
-        if fleet.failed:
+        if fleet.trouble:
+            parts.insert(0, [Span(fleet.trouble, "bad")])
+        elif fleet.failed:
             parts.insert(0, [Span(f"reading has ended: {fleet.failed}", "bad")])
         elif fleet.input_ended:
             parts.insert(0, [Span("the pipe has ended", "bad")])
@@ -214,10 +224,12 @@ class FleetScreen(LiveScreen):
             self.log_lines.action_follow()
 
     def action_other_list(self) -> None:
-        if not self.has_class("-alone"):
+        if self.has_log and not self.has_class("-alone"):
             self.set_focus(self.table if self.log_lines.has_focus else self.log_lines)
 
     def action_maximise(self) -> None:
+        if not self.has_log:
+            return
         alone = not self.has_class("-alone")
         self.set_class(alone, "-alone")
         shows_log = self.log_lines.has_focus
