@@ -7,15 +7,19 @@ import os
 import shutil
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from ebpftop.core import memory_budget
 from ebpftop.core.source import Source, SourceError, UsageError
 from ebpftop.fleet.connection import Remote
 from ebpftop.fleet.reading import FleetReading, by_pipe, by_ssh
 from ebpftop.fleet.rows import HOSTS_MAX, STALE_S
+from ebpftop.kernel.capabilities import give_up_root
 from ebpftop.lifecycle import limits, stdio
+from ebpftop.lifecycle.invoker import invoker
 from ebpftop.lifecycle.process import process
 from ebpftop.settings import values
+from ebpftop.settings.store import Settings
 from ebpftop.sources.history import HistorySource
 from ebpftop.sources.pipe import PipeSource
 
@@ -39,12 +43,23 @@ def run(args: argparse.Namespace) -> int:
     limits.require(limits.REPLAY_SCREEN, args.memory)
     stdio.require_terminal(_INSTEAD, keys=not piped)
     stale_s = max(STALE_S, _STALE_READINGS * _interval_s(args.stream))
+    if invoker() is not None:
+        give_up_root(Path(__file__))  # ssh has the keys of who called sudo
     # Before there is a thread, and before what only the screen needs is imported.
     reading = by_pipe(_take_stdin(), stale_s) if piped else by_ssh(hosts, remote_of(args), stale_s)
     try:
+        _become_nobody(args.settings)
         return _show(reading, args)
     finally:
         reading.close()
+
+
+def _become_nobody(settings: Settings | None) -> None:
+    """Give up root's rights: what is shown comes from other machines. Only the reader, and ssh, may need its keys."""
+    if settings is not None and os.geteuid() == 0 and invoker() is None:
+        settings.unsaved = "a fleet is shown without root's rights: nothing is saved"
+    give_up_root(Path(__file__))
+    limits.require_threads(limits.REPLAY_SCREEN)
 
 
 def _show(reading: FleetReading, args: argparse.Namespace) -> int:
@@ -61,6 +76,7 @@ def _show_prometheus(args: argparse.Namespace) -> int:
         raise UsageError("fleet: --prometheus has the hosts itself", "leave the names out, or --prometheus")
     memory_budget.set_total(args.memory)
     limits.require(limits.REPLAY_SCREEN, args.memory)
+    _become_nobody(args.settings)
     stdio.require_terminal("without a screen: curl URL/api/v1/query, with the metrics of docs/serve.md")
     process.take_keys()
     process.terminal.ask_background()

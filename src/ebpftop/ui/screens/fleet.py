@@ -201,7 +201,8 @@ class FleetScreen(LiveScreen):
     # What can be done.
 
     def keys_also_shown(self) -> dict[str, str]:
-        return {f"app.{action}": "" for action in OF_A_HOST} | {"open": "Open"}
+        shown = {f"app.{action}": "" for action in OF_A_HOST} | {"open": "Open"}
+        return shown if self.has_log else shown | {"other_list": "", "maximise": "", "retry": "Ask now"}
 
     @on(RowView.Opened)
     def _opened(self, event: RowView.Opened) -> None:
@@ -240,7 +241,7 @@ class FleetScreen(LiveScreen):
         row = self.table.selected()
         if row is None:
             self.app.notify("Choose a host first")
-        elif row.state == "up":
+        elif row.state == "up" and self.has_log:
             self.app.notify(f"{row.name} is connected")
         else:
             assert self._hosts is not None
