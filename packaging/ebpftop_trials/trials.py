@@ -17,7 +17,7 @@ _CACHE = frozenset({"var/cache/ebpftop", "var/cache/private"})
 
 
 def try_deb(system: System) -> None:
-    """The .deb: apt finds what it depends on; removed, and installed again; purged, and nothing is left."""
+    """The .deb: apt finds what it depends on; upgraded, installed again, removed; purged, and nothing is left."""
     file = f"/packages/{package_name('deb')}"
     system.install(file)
     system.run("dpkg-query", "-W", _BCC).must(_BCC)
@@ -27,7 +27,11 @@ def try_deb(system: System) -> None:
         raise TrialError(f"purged, and still there: {sorted(left)[:20]}")
     before = system.files()
 
+    system.install(_older_deb(system, file))
+    _is_compiled(system)
     system.install(file)
+    if left := system.named("/ebpftop/gone"):
+        raise TrialError(f"upgraded, and still there: {sorted(left)}")
     system.run("dpkg", "--verify", "ebpftop").must()
     _is_compiled(system)
     _is_not_enabled(system)
@@ -113,6 +117,17 @@ TRIALS: dict[str, Callable[[System], None]] = {
     "wheel": try_wheel,
     "pex": try_pex,
 }
+
+
+def _older_deb(system: System, file: str) -> str:
+    """Return an older version of the package, made in there, with a module that the newer one has not."""
+    system.shell(
+        f"cd /tmp && dpkg-deb -R {file} older && mkdir older/{PRIVATE}/ebpftop/gone && "
+        f"echo >older/{PRIVATE}/ebpftop/gone/__init__.py && "
+        "sed -i 's/^Version: .*/Version: 0.0.1-1/' older/DEBIAN/control && "
+        "dpkg-deb --root-owner-group -Zgzip -b older older.deb && rm -r older"
+    ).must()
+    return "/tmp/older.deb"
 
 
 def _is_compiled(system: System) -> None:
