@@ -186,6 +186,14 @@ def test_the_log_has_room_for_each_host_whatever_one_of_them_sends() -> None:
     assert len(flood.started) + len(flood.failed) <= PENDING_MAX
 
 
+def test_two_floods_share_the_log() -> None:
+    floods = [Host(name, 0.0) for name in ("a", "b")]
+    for host in floods:
+        host.take(header() + b"".join(exec_line(pid) for pid in range(1000)), 0.0)
+    rows = MergedLog().rows(floods)
+    assert [sum(row.host == name for row in rows) for name in ("a", "b")] == [ROWS_A_TICK // 2] * 2
+
+
 def test_programs_that_failed_come_into_the_log_before_others() -> None:
     flood = Host("flood", 0.0)
     flood.take(header() + exec_line(1, "lost", ret=-2) + b"".join(exec_line(pid) for pid in range(2, 1000)), 0.0)
@@ -209,7 +217,7 @@ def kept_lines(host: Host) -> list[bytes]:
 
 
 def test_its_panes_begin_with_the_header_and_all_that_came() -> None:
-    came = [header(), exec_line(1), calls_line([(0, 1, 0)]), exit_line(1)]
+    came = [header(), exec_line(1), exec_line(2), calls_line([(0, 1, 0)]), exit_line(1)]
     host = Host("web1", 0.0)
     for one in came:
         host.take(one, 0.0)

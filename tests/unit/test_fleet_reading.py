@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ebpftop.core.records import Lost
-from ebpftop.fleet import watcher
-from ebpftop.fleet.connection import Remote
+from ebpftop.fleet import inputs, watcher
+from ebpftop.fleet.connection import Connection, Remote
 from ebpftop.fleet.host import Host
 from ebpftop.fleet.inputs import SshInput
 from ebpftop.fleet.model import FleetModel
@@ -23,6 +23,7 @@ from ebpftop.fleet.reader import Reader
 from ebpftop.fleet.reading import FleetReading, by_pipe, by_ssh
 from ebpftop.fleet.watcher import Watcher
 from ebpftop.recording.parse import read_line
+from ebpftop.recording.zstd_frames import pack
 from ebpftop.sources.pipe import PipeSource
 from tests.fleet_samples import calls_line, exec_line, exit_line, header
 from tests.unit.recording_samples import drain
@@ -178,6 +179,30 @@ def test_the_panes_of_a_host_get_what_was_kept_and_what_comes() -> None:
         finally:
             source.close()
             os.close(write_fd)
+
+
+class _Brings(Connection):
+    """A connection that has brought *data*."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def read(self, size: int) -> bytes | None:
+        data, self.data = self.data, b""
+        return data or None
+
+
+def test_what_unpacks_to_much_is_taken_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "SLICE_S", 0.0)
+    lines = b"".join(exec_line(pid) for pid in range(1_000))
+    host = Host("web1", 0.0)
+    one = SshInput(host, "web1", Remote(), 0.0)
+    one._connection = _Brings(pack(header(), 1) + pack(lines, 1_000) * 5)
+    taken = []
+    while one.step(0.0):
+        taken.append(host.figures.execs)
+    assert host.figures.execs == 5_000
+    assert len(set(taken)) >= 5
 
 
 def watched(host: Host) -> tuple[Watcher, int]:
