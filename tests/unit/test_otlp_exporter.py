@@ -257,12 +257,18 @@ def test_what_an_answer_means(status: int, body: bytes, outcome: Outcome) -> Non
     [
         *[b"<html>Log in</html>", b"{", b"[]", b"\xff\xfe", b'{"partialSuccess":7}', b"{}{}", b"[" * 60_000, b"null"],
         *[b'{"partialSuccess":{"rejectedLogRecords":"x"}}', b'{"partialSuccess":{"rejectedLogRecords":1e300}}'],
+        b'{"x":' + b"[" * 60_000,
     ],
 )
 def test_an_answer_that_is_not_otlp_acknowledges_nothing(body: bytes) -> None:
     outcome = outcome_of(Answer(200, "text/html", "", body))
     assert outcome.verdict == "refused"
     assert "not OTLP as JSON but text/html: is it a collector?" in outcome.reason
+
+
+def test_a_message_that_is_nested_too_deeply_is_left_out() -> None:
+    outcome = outcome_of(Answer(503, "application/json", "", b'{"x":' + b'{"x":' * 10_000))
+    assert outcome == Outcome("later", reason="it answers 503 Service Unavailable")
 
 
 @pytest.mark.parametrize("rejected", ["2", "-5", "999999999999"])

@@ -56,6 +56,8 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: the last one of a field that is not ours, and nested too deeply."""
 _response = msgspec.json.Decoder(_Response)
 _status = msgspec.json.Decoder(_Status)
 
@@ -77,7 +79,7 @@ def _of_success(answer: Answer) -> Outcome:
         return Outcome("taken")
     try:
         partial = _response.decode(answer.body).partial_success
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         what = f" but {answer.kind}" if answer.kind and "json" not in answer.kind else ""
         return Outcome("refused", reason=f"its answer is not OTLP as JSON{what}: is it a collector?")
     if partial is None:
@@ -92,7 +94,7 @@ def _of_success(answer: Answer) -> Outcome:
 def _said(answer: Answer) -> str:
     try:
         return _behind_colon(_status.decode(answer.body).message[:_SHOWN])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return ""
 
 
