@@ -216,6 +216,18 @@ def test_a_time_to_wait_is_kept() -> None:
         sender.end()
 
 
+@pytest.mark.parametrize("header", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_to_be_asked_for_no_pause_at_all_is_no_reason_to_hurry(header: str) -> None:
+    refusal = Reply(429, headers=(("Retry-After", header),))
+    with Collector(lambda request: refusal if request.path == LOGS else Reply()) as collector:
+        sender = Sender(collector.url)
+        sender.put(1)
+        wait_until(lambda: len(collector.of(LOGS)) >= 6)
+        times_s = [request.time_s for request in collector.of(LOGS)]
+        assert times_s[5] - times_s[0] >= 0.01 + 0.02 + 0.04 + 0.05 + 0.05
+        sender.end(0.3)
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [

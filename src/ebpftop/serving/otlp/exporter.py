@@ -74,9 +74,10 @@ class Target:
 
     def _back_off(self, outcome: Outcome) -> None:
         self._pause_s = min(max(FIRST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
-        self._is_asked_to_wait = outcome.retry_after_s is not None
         pause_s = outcome.retry_after_s
-        if pause_s is None:
+        # Asked for 0 s, or a time that is over, we would try as fast as the receiver can answer.
+        self._is_asked_to_wait = pause_s is not None and pause_s >= FIRST_PAUSE_S
+        if pause_s is None or pause_s < FIRST_PAUSE_S:
             pause_s = self._pause_s * random.uniform(0.5, 1.0)
         self.next_s = time.monotonic() + pause_s
 
