@@ -346,6 +346,32 @@ def go_on(connection: socket.socket) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", b"x" * 65536),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"X: b\r\n" * 5000),
+    ],
+    ids=["a chunk of -1", "trailers"],
+)
+def test_an_answer_without_end_is_not_read_on(begin: bytes, more: bytes) -> None:
+    sent = [0]
+
+    def flood(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + begin)
+        while sent[0] < 1 << 26:
+            sent[0] += connection.send(more)
+
+    with raw_server(flood) as port:
+        sender = Sender(f"http://127.0.0.1:{port}")
+        sender.put(5)
+        wait_until(lambda: sender.reports)
+        assert "its answer does not end; it is tried again" in sender.reports[0]
+        assert sent[0] < 1 << 26
+        assert sender.end(0.3).acknowledged == 0
+
+
 def be_silent(connection: socket.socket) -> None:
     """Read nothing, and say nothing."""
     time.sleep(3600)

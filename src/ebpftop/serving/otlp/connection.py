@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 64 << 10
 """What is read of the body of an answer; of a longer one the rest is not."""
+ANSWER_BYTES = 1 << 20
+"""The most that an answer may have, its headers and what is around the body included."""
 _GRPC_PORT = 4317
 _AGENT = f"ebpftop/{__version__}"
 
@@ -45,12 +47,20 @@ def tls_context(files: Certificates) -> SSLContext:
     return context
 
 
+class _TooLong(http.client.HTTPException):
+    """An answer had more than `ANSWER_BYTES`."""
+
+
 class _Received(io.RawIOBase):
-    """What a socket receives, until a moment: a timeout of the socket alone begins anew with each byte."""
+    """What a socket receives, until a moment: a timeout of the socket alone begins anew with each byte.
+
+    It is bounded, since http.client reads without bound what calls itself a chunk of -1 bytes.
+    """
 
     def __init__(self, connection: socket.socket, until_s: float) -> None:
         self._socket = connection
         self._until_s = until_s
+        self._left = ANSWER_BYTES
 
     def readable(self) -> bool:
         return True
@@ -59,8 +69,12 @@ class _Received(io.RawIOBase):
         left_s = self._until_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
+        if self._left <= 0:
+            raise _TooLong
         self._socket.settimeout(left_s)
-        return self._socket.recv_into(buffer)  # type: ignore[arg-type]  # a buffer
+        count = self._socket.recv_into(buffer)  # type: ignore[arg-type]  # a buffer
+        self._left -= count
+        return count
 
 
 class _Response(http.client.HTTPResponse):
@@ -145,6 +159,8 @@ class Connection:
             return "it closed the connection without an answer"
         if untrusted := getattr(error, "verify_message", ""):  # ssl.SSLCertVerificationError
             return f"its certificate is not trusted: {untrusted} (OTEL_EXPORTER_OTLP_CERTIFICATE names those that are)"
+        if isinstance(error, _TooLong):
+            return "its answer does not end"
         if isinstance(error, http.client.HTTPException) or not isinstance(error, OSError):
             grpc = ": this is the port of gRPC, OTLP/HTTP has 4318" if self._endpoint.port == _GRPC_PORT else ""
             return f"its answer is not HTTP{grpc}"
