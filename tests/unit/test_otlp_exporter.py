@@ -539,3 +539,23 @@ def test_https_with_a_certificate_that_is_trusted_and_with_one_that_is_not(tmp_p
         assert "its certificate is not trusted: self-signed certificate (OTEL_EXPORTER_OTLP" in stranger.reports[0]
         assert stranger.end(0.3).lost == 5
         assert len(collector.log_records()) == 5
+
+
+def test_one_of_two_places_may_have_https(tmp_path: Path) -> None:
+    file = certificate(tmp_path, "collector")
+    with Collector() as collector, Collector() as of_metrics:
+        server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server_tls.load_cert_chain(file)
+        assert collector.server is not None
+        collector.server.socket = server_tls.wrap_socket(collector.server.socket, server_side=True)
+        variables = {
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": collector.url.replace("http", "https") + LOGS,
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": of_metrics.url + METRICS,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": str(file),
+        }
+        sender = Sender("", variables, tls=True)
+        sender.exporter.set_reading(READING)
+        sender.put(5)
+        wait_until(lambda: of_metrics.of(METRICS))
+        assert sender.end() == Counts(5, 5, 0, 0, 0, 0)
+        assert sender.reports == []

@@ -91,7 +91,7 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint, tls: SSLContext | None) -> None:
         self._endpoint = endpoint
-        self._tls = tls
+        self._tls = tls if endpoint.https else None
         self._socket: socket.socket | None = None
         self._head = _head(endpoint)
 
