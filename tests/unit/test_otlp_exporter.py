@@ -450,6 +450,25 @@ def test_a_connection_is_kept_and_opened_again_if_it_was_closed() -> None:
         assert sender.reports == []  # nothing is wrong with the collector
 
 
+def test_what_comes_before_a_request_is_not_its_answer() -> None:
+    def give_up(connection: socket.socket) -> None:
+        """Take one request, and say 408 to the silence behind it, as load balancers do."""
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        time.sleep(0.2)
+        connection.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+
+    with raw_server(give_up) as port:
+        sender = Sender(f"http://127.0.0.1:{port}")
+        sender.put(1)
+        wait_until(lambda: sender.counts.acknowledged == 1)
+        time.sleep(0.5)
+        sender.put(1, 1)
+        assert sender.end() == Counts(2, 2, 0, 0, 0, 0)
+        assert sender.reports == []
+
+
 def test_reports_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "QUIET_S", 3600.0)
     numbers = iter(range(10**6))

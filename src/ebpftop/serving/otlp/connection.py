@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import select
 import socket
 import time
 from contextlib import suppress
@@ -120,6 +121,10 @@ class Connection:
     def _post(self, body: bytes, until_s: float) -> Answer:
         if self._socket is None:
             self._socket = self._connect(until_s)
+        elif _has_more(self._socket):
+            # It was closed meanwhile, maybe with a `408 Request Timeout` first: that is no answer to this request.
+            self.close()
+            self._socket = self._connect(until_s)
         self._socket.settimeout(max(0.001, until_s - time.monotonic()))
         # Together: an answer may come, and the connection be closed, before the last byte of a body that is too long.
         with suppress(BrokenPipeError):
@@ -172,6 +177,13 @@ class Connection:
             with suppress(OSError):
                 self._socket.close()
             self._socket = None
+
+
+def _has_more(connection: socket.socket) -> bool:
+    """Return whether there is something to read, or the end, where nothing was asked for."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _head(endpoint: Endpoint) -> bytes:
