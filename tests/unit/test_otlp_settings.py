@@ -142,6 +142,7 @@ def test_the_resource() -> None:
         *[("EXPORTER_OTLP_TIMEOUT", "10s", "milliseconds"), ("EXPORTER_OTLP_TIMEOUT", "0", "milliseconds")],
         *[("METRIC_EXPORT_INTERVAL", "-1", "milliseconds"), ("METRIC_EXPORT_INTERVAL", "9" * 5000, "milliseconds")],
         *[("RESOURCE_ATTRIBUTES", "a=b,c", "KEY=VALUE"), ("RESOURCE_ATTRIBUTES", "a=\udcff", "not UTF-8")],
+        ("SERVICE_NAME", "a\udcff", "not UTF-8"),
         *[
             ("METRICS_EXPORTER", "prometheus", "only otlp and none"),
             ("EXPORTER_OTLP_LOGS_ENDPOINT", "c", "LOGS_ENDPOINT"),

@@ -169,6 +169,8 @@ def _resource(environment: Mapping[str, str], defaults: Mapping[str, str]) -> di
     form = "write KEY=VALUE,KEY=VALUE, with %2C for a comma in a value"
     resource = {**defaults, **dict(_pairs(name, environment.get(name, ""), form))}
     if service := environment.get("OTEL_SERVICE_NAME", "").strip():
+        if not _is_utf8(service):
+            raise UsageError("OTEL_SERVICE_NAME: it is not UTF-8")
         resource["service.name"] = service
     return resource
 
@@ -186,13 +188,19 @@ def _pairs(name: str, value: str, form: str) -> list[tuple[str, str]]:
             raise UsageError(f"{name}: a value is not UTF-8", form) from error
         if not equals or not key:
             raise UsageError(f"{name}: a part of it is not KEY=VALUE", form)
-        try:
-            text.encode()
-            key.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"{name}: a value is not UTF-8", form) from error
+        if not (_is_utf8(key) and _is_utf8(text)):
+            raise UsageError(f"{name}: a value is not UTF-8", form)
         pairs.append((key, text))
     return pairs
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether *text*, of a variable, was UTF-8: Python keeps other bytes as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _ms(name: str, value: str, default: int) -> float:
