@@ -315,6 +315,16 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CUT: dict[str, bytes] = {
+    "headers": b"HTTP/1.1 200 OK\r\nContent-Ty",
+    "between headers": _OK,
+    "before the body": _OK + b"Content-Length: 21\r\n\r\n",
+    "body": _OK + b'Content-Length: 21\r\n\r\n{"part',
+    "chunk": _OK + b'Transfer-Encoding: chunked\r\n\r\n15\r\n{"part',
+}
+
+
 @contextmanager
 def raw_server(text: bytes | Callable[[socket.socket], None]) -> Iterator[int]:
     yield from answers_once(text)
@@ -329,6 +339,23 @@ def test_hostile_answers_acknowledge_nothing_and_end_nothing(what: str) -> None:
         assert sender.end(0.3).acknowledged == 0
         assert sender.counts.lost == 5
         assert not [report for report in sender.reports if len(report) > 400]
+
+
+@pytest.mark.parametrize("what", CUT)
+def test_an_answer_that_is_cut_is_none_and_it_is_sent_again(what: str) -> None:
+    left = [CUT[what]]
+
+    def cut_once(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(left.pop() if left else _OK + b"Content-Length: 2\r\n\r\n{}")
+        connection.close()
+
+    with raw_server(cut_once) as port:
+        sender = Sender(f"http://127.0.0.1:{port}")
+        sender.put(5)
+        wait_until(lambda: sender.counts.acknowledged == 5)
+        assert "it closed the connection without a whole answer; it is tried again" in sender.reports[0]
+        assert sender.end().lost == 0
 
 
 def drip(connection: socket.socket) -> None:

@@ -62,6 +62,7 @@ class _Received(io.RawIOBase):
         self._socket = connection
         self._until_s = until_s
         self._left = ANSWER_BYTES
+        self.has_ended = False
 
     def readable(self) -> bool:
         return True
@@ -75,6 +76,7 @@ class _Received(io.RawIOBase):
         self._socket.settimeout(left_s)
         count = self._socket.recv_into(buffer)  # type: ignore[arg-type]  # a buffer
         self._left -= count
+        self.has_ended = count == 0
         return count
 
 
@@ -84,7 +86,21 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, connection: socket.socket, until_s: float) -> None:
         super().__init__(connection, method="POST")
         self.fp.close()
-        self.fp = io.BufferedReader(_Received(connection, until_s))
+        self._received = _Received(connection, until_s)
+        self.fp = io.BufferedReader(self._received)
+
+    def begin(self) -> None:
+        """Read the status and the headers; http.client takes the end of the connection for the end of these."""
+        super().begin()
+        if self._received.has_ended:
+            raise http.client.RemoteDisconnected("")
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Read the body; http.client returns one that was cut without a word."""
+        body = super().read(amt)
+        if self.length and (amt is None or len(body) < amt):
+            raise http.client.RemoteDisconnected("")
+        return body
 
 
 class Connection:
@@ -160,8 +176,8 @@ class Connection:
     def _reason(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer in {self._endpoint.timeout_s:g} s"
-        if isinstance(error, (http.client.RemoteDisconnected, BrokenPipeError)):
-            return "it closed the connection without an answer"
+        if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead, BrokenPipeError)):
+            return "it closed the connection without a whole answer"
         if untrusted := getattr(error, "verify_message", ""):  # ssl.SSLCertVerificationError
             return f"its certificate is not trusted: {untrusted} (OTEL_EXPORTER_OTLP_CERTIFICATE names those that are)"
         if isinstance(error, _TooLong):
