@@ -74,6 +74,8 @@ def test_a_query_is_sent_and_not_shown() -> None:
         *[("http://c/?a=b", "a fragment or a query"), ("http://c/ä", "not ASCII"), ("http://c/a b", "a blank")],
         *[("http://c/\r\nX: y", "cannot be part"), ("http://c/v1/logs", "/v1/logs is appended by ebpftop")],
         ("http://c/v1/metrics/", "name what is before it"),
+        *[("http://c:0", "port 0"), ("http://a..b", "the name a..b"), ("http://.h:1", "the name .h")],
+        (f"http://{'a' * 64}.x", "no machine has the name"),
     ],
 )
 def test_what_is_no_place(url: str, reason: str) -> None:
@@ -143,6 +145,7 @@ def test_the_resource() -> None:
         *[("METRIC_EXPORT_INTERVAL", "-1", "milliseconds"), ("METRIC_EXPORT_INTERVAL", "9" * 5000, "milliseconds")],
         *[("RESOURCE_ATTRIBUTES", "a=b,c", "KEY=VALUE"), ("RESOURCE_ATTRIBUTES", "a=\udcff", "not UTF-8")],
         ("SERVICE_NAME", "a\udcff", "not UTF-8"),
+        ("EXPORTER_OTLP_TIMEOUT", "0" * 11 + "1" + "9" * 400, "milliseconds"),
         *[
             ("METRICS_EXPORTER", "prometheus", "only otlp and none"),
             ("EXPORTER_OTLP_LOGS_ENDPOINT", "c", "LOGS_ENDPOINT"),

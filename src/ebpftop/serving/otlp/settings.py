@@ -142,6 +142,12 @@ def _place(origin: str, url: str, *, is_base: bool) -> tuple[bool, str, int, str
             f"{origin}: a name and password in an URL can be read by every user",
             f"put them into {_PREFIX}_HEADERS: Authorization=Basic%20..",
         )
+    if port == 0:
+        raise UsageError(f"{origin}: nothing listens at port 0", example)
+    try:
+        host.encode("idna")  # as the resolver will
+    except UnicodeError as error:
+        raise UsageError(f"{origin}: no machine has the name {host}", example) from error
     wrong = re.search(r"[^\x21-\x7e]", url)
     if wrong or parts.fragment or (is_base and parts.query):
         what = "what is not ASCII, or a blank," if wrong else "a fragment or a query"
@@ -206,6 +212,6 @@ def _is_utf8(text: str) -> bool:
 def _ms(name: str, value: str, default: int) -> float:
     """Return the seconds of a variable in ms."""
     text = value.strip() or str(default)
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:12]) <= _LONGEST_MS:
+    if not re.fullmatch(r"0*[0-9]{1,9}", text) or not 1 <= int(text[-9:]) <= _LONGEST_MS:
         raise UsageError(f"{name}={text}: this is not a number of milliseconds, from 1 to {_LONGEST_MS}")
-    return int(text) / 1000
+    return int(text[-9:]) / 1000
