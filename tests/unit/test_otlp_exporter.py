@@ -246,6 +246,8 @@ def test_retry_after(header: str, seconds: float | None) -> None:
     [
         *[(200, b"", Outcome("taken")), (200, b" \n", Outcome("taken")), (202, b"{}", Outcome("taken"))],
         (200, b'{"partialSuccess":{}}', Outcome("taken")),
+        (200, b'{"partialSuccess":{"rejectedLogRecords":null,"errorMessage":null}}', Outcome("taken")),
+        (200, b'{"partialSuccess":{"rejectedLogRecords":"-5"}}', Outcome("taken")),
         (200, b'{"partialSuccess":null,"x":[{"y":1}]}', Outcome("taken")),
         (
             200,

@@ -39,13 +39,13 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-_Int64 = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,19}$")]
+_Int64 = int | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,19}$")] | None
 
 
 class _PartialSuccess(msgspec.Struct, rename="camel"):
     rejected_log_records: _Int64 = 0
     rejected_data_points: _Int64 = 0
-    error_message: str = ""
+    error_message: str | None = None
 
 
 class _Response(msgspec.Struct, rename="camel"):
@@ -84,8 +84,8 @@ def _of_success(answer: Answer) -> Outcome:
         return Outcome("refused", reason=f"its answer is not OTLP as JSON{what}: is it a collector?")
     if partial is None:
         return Outcome("taken")
-    rejected = max(0, int(partial.rejected_log_records), int(partial.rejected_data_points))
-    message = partial.error_message[:_SHOWN]
+    rejected = max(0, int(partial.rejected_log_records or 0), int(partial.rejected_data_points or 0))
+    message = (partial.error_message or "")[:_SHOWN]
     if rejected:
         return Outcome("taken", rejected, reason=f"a part of what was sent is rejected{_behind_colon(message)}")
     return Outcome("taken", reason=f"it says{_behind_colon(message)}" if message else "")
