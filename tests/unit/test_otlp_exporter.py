@@ -110,6 +110,20 @@ def test_without_compression_and_with_headers() -> None:
         assert "User-Agent" not in request.headers
 
 
+def test_a_key_that_the_collector_says_back_is_not_shown() -> None:
+    key = "s3cret-" + "k" * 300
+
+    def reply(request: Request) -> Reply:
+        return Reply(401, b'{"message":"bad key: %s"}' % request.headers["Authorization"].encode())
+
+    with Collector(reply) as collector:
+        sender = Sender(collector.url, {"OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer%20{key}"})
+        sender.put(1)
+        wait_until(lambda: sender.reports)
+        assert "it answers 401 Unauthorized: bad key: Bearer ..; what" in sender.reports[0]
+        sender.end()
+
+
 def test_metrics_are_sent_at_their_interval_with_the_last_reading() -> None:
     with Collector() as collector:
         sender = Sender(collector.url, {"OTEL_METRIC_EXPORT_INTERVAL": "50"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,8 @@ QUIET_S = 10.0
 _PAUSE_AT_THE_END_S = 0.1
 _NEVER_S = float("inf")
 _LEVEL = 1
+_SHORTEST_SECRET = 8
+"""Characters: shorter words (`Bearer`, `Basic`, a tenant) may be shown."""
 
 
 class Target:
@@ -60,6 +63,7 @@ class Target:
             outcome = outcome_of(self._connection.post(body, until_s))
         except Unreachable as error:
             outcome = Outcome("later", reason=str(error))
+        outcome = outcome._replace(reason=_without_values(outcome.reason, self.endpoint))
         now_s = time.monotonic()
         if outcome.verdict == "later":
             self._back_off(outcome)
@@ -92,6 +96,15 @@ class Target:
             return f"{place}: they are taken again"
         follows = {"later": "; it is tried again", "refused": "; what is refused is lost", "taken": ""}[outcome.verdict]
         return f"{place}: {outcome.reason}{follows}"
+
+
+def _without_values(reason: str, endpoint: Endpoint) -> str:
+    """Return *reason* without the values of our headers: a receiver may say which key it does not like."""
+    for _, value in endpoint.headers:
+        for word in value.split():
+            if len(word) >= _SHORTEST_SECRET:
+                reason = re.sub(re.escape(word[:_SHORTEST_SECRET]) + r"\S*", "..", reason)
+    return reason
 
 
 class Exporter:
