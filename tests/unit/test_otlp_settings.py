@@ -202,6 +202,9 @@ def test_what_is_attached_for_it(words: str, with_events: bool, monkeypatch: pyt
     options = chosen_options(parser("serve").parse(["serve", *words.split()]))
     assert options.exec_events == with_events
     assert not options.env_names
+    with monkeypatch.context() as patch:
+        patch.setenv("OTEL_LOGS_EXPORTER", "none")
+        assert not chosen_options(parser("serve").parse(["serve", *words.split()])).exec_events
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     assert not chosen_options(parser("serve").parse(["serve", *words.split()])).exec_events
 

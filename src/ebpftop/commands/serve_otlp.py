@@ -20,7 +20,7 @@ from ebpftop.serving.otlp.events import Args, Events
 from ebpftop.serving.otlp.exporter import Exporter
 from ebpftop.serving.otlp.metrics import MetricsRequest
 from ebpftop.serving.otlp.outbox import Counts
-from ebpftop.serving.otlp.settings import is_disabled, read_settings
+from ebpftop.serving.otlp.settings import is_disabled, read_settings, sends_no_logs
 from ebpftop.serving.reading import TotalsReading
 from ebpftop.serving.totals import Totals
 
@@ -37,7 +37,7 @@ def chosen_events(args: argparse.Namespace, probes: Sequence[str]) -> Events:
             if value is not None:
                 raise UsageError(f"{option}: nothing is sent", "add --otlp URL")
         return "none"
-    if is_disabled(os.environ):
+    if is_disabled(os.environ) or sends_no_logs(os.environ):
         return "none"
     events: Events = args.events or ("failures" if "execs" in probes else "none")
     if events != "none" and "execs" not in probes:

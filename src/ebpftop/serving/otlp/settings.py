@@ -65,6 +65,11 @@ def is_disabled(environment: Mapping[str, str]) -> bool:
     return environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
+def sends_no_logs(environment: Mapping[str, str]) -> bool:
+    """Return whether OTEL_LOGS_EXPORTER says that no events are to be sent."""
+    return environment.get("OTEL_LOGS_EXPORTER", "").strip() == "none"
+
+
 def read_settings(url: str, environment: Mapping[str, str], defaults: Mapping[str, str]) -> Settings:
     """Return the settings; raises UsageError.
 
@@ -103,7 +108,8 @@ def _endpoint(signal: Signal, url: str, environment: Mapping[str, str]) -> Endpo
     name, protocol = _of_signal(signal, "PROTOCOL", environment)
     if protocol not in ("", "http/json"):
         raise UsageError(
-            f"{name}={protocol}: ebpftop speaks http/json only", f"unset {name}; collectors take it at the same port"
+            f"{name}={protocol}: ebpftop speaks http/json only",
+            f"unset {name}; collectors take it at port 4318, as http/protobuf",
         )
     name, compression = _of_signal(signal, "COMPRESSION", environment)
     if compression not in ("", "gzip", "none"):
