@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,20 @@ def test_certificates_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     wrong.write_text("no certificate")
     with pytest.raises(SourceError, match="cannot be read"):
         tls_context(Certificates(str(wrong), "", ""))
+
+
+def test_a_key_with_a_password_is_an_error_and_asks_nobody(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:s3cret", "-days", "2"),
+            *("-subj", "/CN=ebpftop", "-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with pytest.raises(SourceError, match="the key is encrypted"):
+        tls_context(Certificates("", str(certificate), str(key)))
 
 
 @pytest.mark.parametrize(

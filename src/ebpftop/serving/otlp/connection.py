@@ -38,7 +38,7 @@ def tls_context(files: Certificates) -> SSLContext:
     try:
         context = ssl.create_default_context(cafile=files.trusted or None)
         if files.own:
-            context.load_cert_chain(files.own, files.key or None)
+            context.load_cert_chain(files.own, files.key or None, _no_password)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         named = ", ".join(filter(None, files))
         raise SourceError(
@@ -46,6 +46,11 @@ def tls_context(files: Certificates) -> SSLContext:
             f"see OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY ({named})" if named else "",
         ) from error
     return context
+
+
+def _no_password() -> str:
+    """OpenSSL would ask for it at the terminal, and a service has none."""
+    raise ValueError("the key is encrypted, and there is no password for it")
 
 
 class _TooLong(http.client.HTTPException):
