@@ -159,3 +159,16 @@ def test_many_threads_lose_no_event() -> None:
     assert counts.made == 20_000
     assert counts.acknowledged == taken
     assert counts.acknowledged + counts.lost == counts.made
+
+
+def test_many_batches_cost_no_more_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "BATCH_EVENTS", 1)
+    box = Outbox(1 << 24, joined)
+    began_s = time.thread_time()
+    box.put([b"x"] * 20_000)
+    box.pack()
+    while box.first() is not None:
+        box.wait(0.0, for_batches=True)
+        box.acknowledge()
+    assert time.thread_time() - began_s < 2.0  # a search for each took 10 s
+    assert box.counts() == Counts(20_000, 20_000, 0, 0, 0, 0)

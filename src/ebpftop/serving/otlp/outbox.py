@@ -62,6 +62,8 @@ class Outbox:
         self._open_bytes = 0
         self._open_since_s = 0.0
         self._batches: deque[Batch] = deque()
+        self._to_pack: deque[Batch] = deque()
+        """Those of them that are not packed. A search would cost 3 ms a batch after a night without a collector."""
         self._closed_bytes = 0
         self._made = self._acknowledged = self._full = self._refused = self._left = self._waiting = 0
         self._draining = self._abandoned = self._poked = False
@@ -87,7 +89,9 @@ class Outbox:
                     self._close_batch()
 
     def _close_batch(self) -> None:
-        self._batches.append(Batch(self._open, self._open_bytes))
+        batch = Batch(self._open, self._open_bytes)
+        self._batches.append(batch)
+        self._to_pack.append(batch)
         self._closed_bytes += self._open_bytes
         self._open, self._open_bytes = [], 0
         self._changed.notify()
@@ -121,7 +125,7 @@ class Outbox:
 
     def _unpacked(self) -> Batch | None:
         """Return the first batch that is not packed: they are packed in their order."""
-        return next((batch for batch in self._batches if batch.body is None), None)
+        return self._to_pack[0] if self._to_pack else None
 
     def pack(self) -> None:
         """Make of each batch that is closed what is sent, which takes a tenth of the room if it is compressed."""
@@ -132,6 +136,8 @@ class Outbox:
                 return
             body = self._pack(batch.records)
             with self._changed:
+                if self._to_pack:  # not abandoned meanwhile
+                    self._to_pack.popleft()
                 batch.body, batch.records = body, []
                 self._closed_bytes += len(body) - batch.size
                 batch.size = len(body)
@@ -170,6 +176,7 @@ class Outbox:
             self._waiting = 0
             self._open, self._open_bytes, self._closed_bytes = [], 0, 0
             self._batches.clear()
+            self._to_pack.clear()
             self._changed.notify()
             return self.counts()
 
