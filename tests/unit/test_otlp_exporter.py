@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ebpftop.serving.otlp import answers, exporter
+from ebpftop.serving.otlp import answers, target
 from ebpftop.serving.otlp.answers import Answer, Outcome, outcome_of, retry_after_s
 from ebpftop.serving.otlp.connection import tls_context
 from ebpftop.serving.otlp.exporter import Exporter
@@ -73,10 +73,34 @@ def pids(collector: Collector) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(exporter, "LONGEST_PAUSE_S", 0.1)
-    monkeypatch.setattr(exporter, "QUIET_S", 0.0)
+    monkeypatch.setattr(target, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(target, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(target, "QUIET_S", 0.0)
     monkeypatch.setattr("ebpftop.serving.otlp.outbox.LATEST_S", 0.02)
+
+
+def test_a_place_of_metrics_that_hangs_keeps_no_event() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging, Collector() as collector:
+        places = {
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{collector.url}/v1/logs",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"http://127.0.0.1:{hanging.getsockname()[1]}/v1/metrics",
+        }
+        sender = Sender("", places)
+        sender.exporter.set_reading(READING)
+        hanging.accept()  # the metrics wait for an answer, which may take ten seconds, and come back for another try
+        sender.put(100)
+        assert sender.end(5).acknowledged == 100
+        assert pids(collector) == [*range(1, 101)]
+
+
+def test_no_reading_is_sent_twice() -> None:
+    with Collector() as collector:
+        sender = Sender(collector.url, {"OTEL_METRIC_EXPORT_INTERVAL": "1"})
+        sender.exporter.set_reading(READING)
+        wait_until(lambda: collector.of(METRICS))
+        time.sleep(0.2)
+        assert len(collector.of(METRICS)) == 1
+        sender.end()
 
 
 def test_events_come_in_order_and_metrics_first_and_last() -> None:
@@ -127,8 +151,9 @@ def test_a_key_that_the_collector_says_back_is_not_shown() -> None:
 def test_metrics_are_sent_at_their_interval_with_the_last_reading() -> None:
     with Collector() as collector:
         sender = Sender(collector.url, {"OTEL_METRIC_EXPORT_INTERVAL": "50"})
-        sender.exporter.set_reading(READING)
-        wait_until(lambda: len(collector.of(METRICS)) >= 3)
+        for count in (1, 2, 3):
+            sender.exporter.set_reading(READING)
+            wait_until(partial(lambda sent: len(collector.of(METRICS)) == sent, count))
         sender.exporter.set_reading(READING._replace(time=READING.time + 7))
         later = "1764428669500000000"
 
@@ -447,8 +472,8 @@ def test_the_end_does_not_wait_for_an_answer_that_does_not_come() -> None:
 
 
 def test_that_there_is_no_time_for_an_answer_is_not_the_fault_of_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "FIRST_PAUSE_S", 3600.0)  # the second request is one of the end
-    monkeypatch.setattr(exporter, "LONGEST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(target, "FIRST_PAUSE_S", 3600.0)  # the second request is one of the end
+    monkeypatch.setattr(target, "LONGEST_PAUSE_S", 3600.0)
     left = [1]
 
     def close_once(connection: socket.socket) -> None:
@@ -467,8 +492,8 @@ def test_that_there_is_no_time_for_an_answer_is_not_the_fault_of_the_collector(m
 
 
 def test_the_end_tries_at_once_what_it_would_have_tried_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "FIRST_PAUSE_S", 3600.0)
-    monkeypatch.setattr(exporter, "LONGEST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(target, "FIRST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(target, "LONGEST_PAUSE_S", 3600.0)
     with Collector() as collector:
         collector.stop()
         sender = Sender(collector.url)
@@ -513,7 +538,7 @@ def test_what_comes_before_a_request_is_not_its_answer() -> None:
 
 
 def test_reports_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "QUIET_S", 3600.0)
+    monkeypatch.setattr(target, "QUIET_S", 3600.0)
     numbers = iter(range(10**6))
     with Collector(lambda _: Reply(400, b'{"message":"no %d"}' % next(numbers))) as collector:
         sender = Sender(collector.url)
