@@ -282,3 +282,94 @@ def test_an_error_of_the_reader_is_told_to_the_screen() -> None:
             assert time.monotonic() < until_s
             model.take(reading.news(), 0.0)
         assert model.failed == "RuntimeError: no \\x1b[31mmemory"
+
+
+class ClockedSsh:
+    """The connection to one host by a program in place of ssh, at moments that the test says."""
+
+    def __init__(self, remote: Remote, name: str = "a") -> None:
+        self.host = Host(name, 0.0)
+        self.ssh = SshInput(self.host, name, remote, 0.0)
+
+    def until(self, wanted: Callable[[], object], now_s: float) -> None:
+        until_s = time.monotonic() + PATIENCE_S
+        while not wanted():
+            assert time.monotonic() < until_s, self.host.row
+            self.ssh.step(now_s)
+            time.sleep(0.005)
+
+    def ends(self, now_s: float) -> None:
+        self.until(lambda: self.host.row.retry_s is not None, now_s)
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[ClockedSsh]:
+    """A host that is there, and then says nothing more."""
+    one = ClockedSsh(fake_ssh(tmp_path, a=printing(header())))
+    one.ssh.connect(0.0)
+    one.until(lambda: one.host.state == "up", 1.0)
+    yield one
+    one.ssh.close()
+
+
+def test_a_host_that_fell_silent_is_gone_and_not_ended_by_a_signal(silent: ClockedSsh) -> None:
+    for now_s in (10.0, 80.0):
+        silent.ssh.tick(now_s)
+    silent.ends(80.0)
+    row = silent.host.row
+    assert (row.state, row.since_s) == ("gone", 1.0)
+    assert "more than a minute" in row.said
+
+
+def test_to_a_host_that_is_gone_for_long_a_connection_has_its_time(silent: ClockedSsh, tmp_path: Path) -> None:
+    for now_s in (10.0, 80.0):
+        silent.ssh.tick(now_s)
+    silent.ends(80.0)
+    (tmp_path / "a.py").write_text(printing(then="time.sleep(1000)"))
+    silent.ssh.connect(300.0)
+    for now_s in (300.0, 310.0, 419.0):
+        silent.ssh.tick(now_s)
+        silent.ssh.step(now_s)
+    assert silent.host.row.retry_s is None
+    silent.ssh.tick(421.0)
+    silent.ends(421.0)
+    assert silent.host.row.state == "gone"
+    assert "hangs" in silent.host.row.said
+
+
+def test_a_connection_that_never_brings_a_record_is_tried_again_and_says_so(tmp_path: Path) -> None:
+    hanging = ClockedSsh(fake_ssh(tmp_path, a=printing(then="time.sleep(1000)")))
+    hanging.ssh.connect(0.0)
+    hanging.ssh.tick(121.0)
+    hanging.ends(121.0)
+    assert hanging.host.row.state == "failed"
+    assert "hangs" in hanging.host.row.said
+    hanging.ssh.close()
+
+
+def test_connecting_anew_by_hand_does_not_make_up_a_reason(silent: ClockedSsh) -> None:
+    silent.ssh.tick(10.0)
+    silent.ssh.retry(11.0)
+    silent.ends(11.0)
+    row = silent.host.row
+    assert (row.state, "signal" in row.said) == ("stale", False)
+
+
+def test_no_host_waits_for_those_that_are_tried_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    connected: list[str] = []
+
+    def connect(one: SshInput, now_s: float) -> None:
+        connected.append(one.host.name)
+        one._due_s = now_s
+
+    monkeypatch.setattr(SshInput, "connect", connect)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    names = [f"web{number}" for number in range(50)]
+    reader = Reader(theirs, [SshInput(Host(name, 0.0), name, Remote(("false",)), 0.0) for name in names])
+    for _ in range(5):
+        reader._next_tick_s = 0.0
+        reader.round()
+    assert sorted(connected) == sorted(names)
+    reader.close()
+    ours.close()
+    theirs.close()

@@ -12,7 +12,7 @@ from ebpftop.fleet.connection import Connection, Remote
 from ebpftop.fleet.host import Host
 from ebpftop.fleet.kept import RECENT_BYTES
 from ebpftop.fleet.labels import labelled
-from ebpftop.fleet.rows import GONE_S, HOSTS_MAX, STALE_S
+from ebpftop.fleet.rows import HOSTS_MAX, STALE_S
 from ebpftop.fleet.trouble import Trouble, is_trouble, trouble_of
 from ebpftop.recording.lines import LineJoiner, StreamReader
 from ebpftop.recording.parse import ReadErrors
@@ -22,6 +22,8 @@ PIPE_BYTES = 1 << 20
 SLICE_S = 0.004
 """How long the lines of one input are taken at a time: then it is the turn of the others."""
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
+FIRST_RECORD_S = 120.0
+"""Seconds in which the first record of a connection is to come: ebpftop may compile on a machine that is busy."""
 _ALL_RECENT_BYTES = 48 << 20
 """Bytes that are kept of all hosts together for their panes."""
 
@@ -45,10 +47,14 @@ class SshInput:
         self._is_working = False
         self._tries = 0
         self._due_s: float | None = now_s
+        self._connected_s = now_s
+        self._why_ended: Trouble | None = None
+        """Why the connection was ended here, if it was."""
 
-    def due(self, now_s: float) -> bool:
-        """Whether a connection is to be made."""
-        return self._connection is None and self._due_s is not None and now_s >= self._due_s
+    def due_since(self, now_s: float) -> float | None:
+        """Return since when a connection is to be made; None: it is not."""
+        is_due = self._connection is None and self._due_s is not None and now_s >= self._due_s
+        return self._due_s if is_due else None
 
     def retry(self, now_s: float) -> None:
         """Connect now, not later."""
@@ -56,11 +62,12 @@ class SshInput:
         if self._connection is None:
             self._due_s = now_s
         elif self.host.state != "up":
-            self._connection.kill()
+            host = self.host
+            self._end(Trouble(host.state, host.said, host.remedy))
 
     def connect(self, now_s: float) -> None:
         """Start ssh."""
-        self._due_s = None
+        self._due_s, self._connected_s, self._why_ended = None, now_s, None
         self._tries += 1
         self.host.connecting()
         self._lines = StreamReader(ReadErrors())
@@ -100,9 +107,21 @@ class SshInput:
             self._connection.read_said()
             if host.state == "up":
                 self._tries = 0
-            if host.state == "gone" and host.last_s is not None and now_s - host.last_s > GONE_S:
-                self._connection.kill()  # its end is seen at once
         host.tick(now_s)
+        if self._connection is None or self._why_ended is not None:
+            return
+        if host.last_s is None or host.last_s < self._connected_s:
+            if now_s - self._connected_s > FIRST_RECORD_S:
+                why = f"no record within {FIRST_RECORD_S:g} s: ssh, sudo or ebpftop there hangs"
+                self._end(Trouble("gone", why, f"ssh {self._name} ebpftop check says more"))
+        elif host.state == "gone":
+            self._end(Trouble("gone", host.said, host.remedy))
+
+    def _end(self, why: Trouble) -> None:
+        """End the connection; that it has ended is seen at once."""
+        assert self._connection is not None
+        self._why_ended = why
+        self._connection.kill()
 
     def _close(self, now_s: float) -> None:
         assert self._connection is not None
@@ -110,7 +129,10 @@ class SshInput:
         while (status := self._connection.status()) is None and time.monotonic() < deadline_s:
             time.sleep(0.002)  # it has closed its output, so it ends
         said = self._connection.close()
-        self._ended(trouble_of(self._name, status if status is not None else said, self._connection.said), now_s)
+        why = self._why_ended
+        if why is None:
+            why = trouble_of(self._name, status if status is not None else said, self._connection.said)
+        self._ended(why, now_s)
 
     def _ended(self, trouble: Trouble, now_s: float) -> None:
         self._connection = None

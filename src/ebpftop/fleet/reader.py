@@ -104,8 +104,9 @@ class Reader:
         return is_busy
 
     def _tick(self, now_s: float) -> None:
-        due = [one for one in self._ssh if one.due(now_s)]
-        for ssh in due[:CONNECTED_A_TICK]:
+        # Who waits longest is first: else those at the end of the list wait for all that are tried again and again.
+        due = [(since_s, ssh) for ssh in self._ssh if (since_s := ssh.due_since(now_s)) is not None]
+        for _, ssh in sorted(due, key=lambda one: one[0])[:CONNECTED_A_TICK]:
             ssh.connect(now_s)
         for one in self._inputs:
             one.tick(now_s)
