@@ -10,7 +10,7 @@ from ebpftop.fleet.figures import Clock, Pace
 from ebpftop.fleet.host import PENDING_MAX, Host
 from ebpftop.fleet.kept import Kept
 from ebpftop.fleet.merged import ROWS_A_TICK, MergedLog
-from ebpftop.fleet.rows import GONE_S, STALE_S
+from ebpftop.fleet.rows import GONE_S, STALE_S, EndRow
 from ebpftop.fleet.trouble import Trouble, trouble_of
 from tests.fleet_samples import calls_line, cost_line, exec_line, exit_line, header, line
 
@@ -207,6 +207,22 @@ def test_how_a_program_ends_is_told_whether_it_ends_before_its_row_is_made_or_af
     assert [(end.id, end.code) for end in log.ends([host])] == [(first.id, 3)]
     host.take(exit_line(2, None, signal="SIGKILL"), 1.0)
     assert [(end.id, end.signal) for end in log.ends([host])] == [(second.id, "SIGKILL")]
+
+
+def test_what_ran_before_a_host_came_back_runs_on_only_if_it_says_so() -> None:
+    host = host_with(header(), exec_line(1, "server"), exec_line(2, "job"), exec_line(3, "lost"))
+    log = MergedLog()
+    numbers = {row.command: row.id for row in log.rows([host])}
+    again = [line("process", pid=1, start_ns=1000), line("process", pid=2, start_ns=99)]  # 2 is another one now
+    host.take(header() + b"".join(again), 1.0)
+    assert log.ends([host]) == []
+    host.take(cost_line(), 2.0)
+    assert sorted(log.ends([host]), key=lambda end: end.id) == [
+        EndRow(numbers["job"], None, None, None),
+        EndRow(numbers["lost"], None, None, None),
+    ]
+    host.take(exit_line(1, 0), 3.0)
+    assert [(end.id, end.code) for end in log.ends([host])] == [(numbers["server"], 0)]
 
 
 # What its panes begin with.

@@ -64,11 +64,15 @@ class Host:
         """Lines of the ends of processes that may still wait for the merged log."""
         self.ends: deque[tuple[int, bytes]] = deque(maxlen=ENDS_MAX)
         """Lines of the ends of processes in the merged log."""
+        self.vanished: list[int] = []
+        """Numbers of processes in the merged log that ended while nothing came: how is not known."""
         self.watcher: Callable[[bytes], None] | None = None
         """Takes whole lines for the panes of this host, while these are open."""
         self._stale_s = stale_s
         self._header = SeenHeader()
         self._failed_probes: dict[str, tuple[str, str]] = {}
+        self._unsettled: set[tuple[int, int]] = set()
+        """Processes in the merged log from before the last header, which it has not said yet to run."""
 
     # What comes.
 
@@ -145,6 +149,7 @@ class Host:
                 kept.reading(_series(kind, line), line, whole=record.whole)
             elif kind is SeenProcess:
                 kept.started(record.pid, record.start_ns, line)
+                self._unsettled.discard((record.pid, record.start_ns))
             elif isinstance(record, Seen) and kind in _STATES:
                 self._take_state(record, line)
             else:
@@ -160,7 +165,7 @@ class Host:
                 self.figures.begin()
                 self.kept.begin(line)
                 self._failed_probes.clear()
-                self.logged.clear()
+                self._unsettled = set(self.logged)
             case SeenProbe():
                 self.kept.named("probe", record.probe, line=line)
                 self._failed_probes.pop(record.probe, None)
@@ -174,8 +179,14 @@ class Host:
             case SeenCost():
                 self.kept.named("cost", line=line)
                 self.figures.take_cost(record)
+                self._settle()
             case SeenEnd():
                 self.said = escape(record.reason)[:_SAID_MAX]
+
+    def _settle(self) -> None:
+        """All that ran when the stream began was told before its first cost: what was not has ended."""
+        self.vanished += (self.logged.pop(key) for key in self._unsettled & self.logged.keys())
+        self._unsettled.clear()
 
     def _offer(self, to: deque[bytes], line: bytes) -> None:
         if len(to) >= PENDING_MAX:

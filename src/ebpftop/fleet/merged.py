@@ -58,6 +58,8 @@ class MergedLog:
                 signal = None if ending.signal is None else escape(ending.signal)[:20]
                 ends.append(EndRow(number, ending.code, signal, ending.duration_s))
             host.ends.clear()
+            ends += (EndRow(number, None, None, None) for number in host.vanished)
+            host.vanished.clear()
         return ends
 
     def _row(self, host: Host, line: bytes) -> LogRow | None:
