@@ -322,7 +322,7 @@ async def test_the_palette_offers_the_keys_and_each_host() -> None:
         await shown(pilot)
         titles = [command.title for command in app.commands()]
         assert len(titles) == len(set(titles))
-        assert {"Open a", "Open b", "Reconnect", "Filter", "Settings", "Quit", "Theme"} <= set(titles)
+        assert {"Open a", "Open b", "Reconnect", "Filter", "Settings", "Quit", "Theme", "Screenshot"} <= set(titles)
         assert not {"Tree", "Copy as", "Watch"} & set(titles)
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(app.screen, Palette))

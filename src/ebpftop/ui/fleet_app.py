@@ -119,7 +119,7 @@ class HostsApp(EbpftopApp):
         if self.screen_stack[-1] is not self.fleet_screen and self.fleet_screen not in self.screen_stack:
             yield from super().commands()
         else:
-            yield from fleet_commands(self, self.fleet_screen, self.open_host)
+            yield from fleet_commands(self, self.fleet_screen, self.open_host, self._picture_soon)
 
 
 class FleetApp(HostsApp):
