@@ -36,6 +36,23 @@ def test_a_message_is_of_the_host_in_front_of_it() -> None:
 
 def test_clush_says_with_what_status_a_host_has_ended() -> None:
     assert of(b"clush: ci3: exited with exit code 255\n") == [Labelled("ci3", status=255)]
+    assert of(b"pdsh@here: ci3: ssh exited with exit code 255\n") == [Labelled("ci3", status=255)]
+
+
+@pytest.mark.parametrize("host", [b"ci3", b"::1", b"fe80::1%eth0"])
+def test_a_message_of_ssh_without_a_label_is_of_the_host_that_it_names(host: bytes) -> None:
+    for text in (
+        b"ssh: connect to host " + host + b" port 22: Connection refused",
+        b"ssh: Could not resolve hostname " + host + b": Name or service not known",
+    ):
+        assert of(text + b"\n") == [Labelled(host.decode(), text=text)]
+
+
+@pytest.mark.parametrize(
+    "text", [b"sudo: a password is required", b"ssh: hello", b"bash: line 1: x: command not found"]
+)
+def test_a_program_that_says_something_is_no_host(text: bytes) -> None:
+    assert of(text + b"\n") == [None]
 
 
 @pytest.mark.parametrize("name", [b"a b", b"\x1b[31mred", "ü".encode(), b"x" * 254, b"$(reboot)"])

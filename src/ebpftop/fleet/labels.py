@@ -12,7 +12,10 @@ NAME_MAX = 253
 """Characters of a name in the DNS."""
 
 _NAME = re.compile(rb"[A-Za-z0-9_.@%\[\]:-]{1,253}")
-_EXITED = re.compile(rb"clush: (\S+): exited with exit code (\d+)")
+_EXITED = re.compile(rb"(?:clush|pdsh@\S+): (\S+): (?:ssh )?exited with exit code (\d+)")
+_PROGRAM = re.compile(rb"ssh|sudo|sh|bash|dash|ksh|zsh|clush|pdsh@\S+|ebpftop|kex_exchange_identification|Warning")
+"""What begins its own messages: no label is in front of them."""
+_OF_SSH = re.compile(rb"ssh: (?:connect to host|Could not resolve hostname) (\S+?):? ")
 _HOST_FIELD = re.compile(rb'\{"kind": ?"[a-z_]+", ?"host": ?"([^"\\]{1,253})"')
 
 
@@ -69,6 +72,11 @@ def _other(line: bytes, name: bytes, rest: bytes) -> Labelled | None:
     """Return what a line without a record says of a host; None: it is of no host."""
     if (match := _EXITED.match(line)) is not None and _NAME.fullmatch(match[1]):
         return Labelled(match[1].decode("ascii"), status=int(match[2][:3]))
+    if _PROGRAM.fullmatch(name):
+        match = _OF_SSH.match(line)
+        return (
+            Labelled(match[1].decode("ascii"), text=line) if match is not None and _NAME.fullmatch(match[1]) else None
+        )
     if rest and _NAME.fullmatch(name):
         return Labelled(name.decode("ascii"), text=rest)
     return None
