@@ -157,14 +157,14 @@ async def test_escape_on_the_list_never_quits() -> None:
 
 
 async def test_a_host_of_which_nothing_came_is_not_opened_and_says_why() -> None:
-    reading = FakeReading(News(hosts=(host("ci3", "no root", opens=False, said="sudo asks"),)))
+    reading = FakeReading(News(hosts=(host("ci3", "no root", opens=False, said="sudo asks", remedy="NOPASSWD"),)))
     app = fleet_app(reading)
     async with app.run_test(size=SIZE) as pilot:
         screen = await shown(pilot)
         await pilot.press("enter")
         await pilot.pause()
         assert app.screen is screen
-        assert notices(app) == ["Nothing has come of ci3 so far: sudo asks"]
+        assert notices(app) == ["Nothing has come of ci3 so far: sudo asks: NOPASSWD"]
         assert reading.asked == []
 
 

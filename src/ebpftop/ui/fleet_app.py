@@ -154,7 +154,7 @@ class FleetApp(HostsApp):
         """Show the panes of a host; *process*: with the tree at it."""
         row = self.fleet.hosts.get(name)
         if row is None or not row.opens:
-            why = f": {row.said}" if row is not None and row.said else ""
+            why = "" if row is None else "".join(f": {part}" for part in (row.said, row.remedy) if part)
             self.notify(f"Nothing has come of {name} so far{why}", severity="warning")
         elif not self._is_opening:
             self._is_opening = True
