@@ -115,7 +115,7 @@ def hosts_of(args: argparse.Namespace) -> list[str]:
 
 def _of_file(name: str) -> list[str]:
     try:
-        with open(0 if name == _PIPE else name, encoding="utf-8", closefd=name != _PIPE) as file:
+        with open(0 if name == _PIPE else name, encoding="utf-8-sig", closefd=name != _PIPE) as file:
             lines = file.read(1 << 20).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
