@@ -271,6 +271,16 @@ async def test_the_log_follows_until_it_is_scrolled_and_shows_how_programs_end()
         assert screen.log_lines.follow
 
 
+async def test_it_is_said_that_no_line_is_of_a_host() -> None:
+    app = fleet_app(FakeReading(News(stray=3)))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, FleetScreen) and app.screen.table.message)
+        screen = app.screen
+        assert isinstance(screen, FleetScreen)
+        assert "none is of a host" in screen.table.message[0].text
+        assert "3 lines of no host" in screen._title.text
+
+
 async def test_it_is_said_that_the_pipe_has_ended_and_that_the_reader_has() -> None:
     reading = FakeReading(News(hosts=(host("a", "gone"),), input_ended=True))
     app = fleet_app(reading)

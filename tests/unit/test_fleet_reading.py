@@ -80,6 +80,14 @@ def test_hosts_of_a_pipe_are_known_by_their_lines() -> None:
         assert {row.state for row in model.hosts.values()} == {"gone"}
 
 
+def test_lines_of_no_host_are_told_before_there_is_one() -> None:
+    read_fd, write_fd = os.pipe()
+    with closing(by_pipe(read_fd)) as reading:
+        os.write(write_fd, b"hello\n")
+        wait(reading, lambda model: model.stray == 1)
+        os.close(write_fd)
+
+
 def test_a_message_in_the_pipe_is_the_state_of_its_host() -> None:
     read_fd, write_fd = os.pipe()
     with closing(by_pipe(read_fd)) as reading:

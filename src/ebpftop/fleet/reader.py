@@ -58,6 +58,7 @@ class Reader:
         self._watcher: Watcher | None = None
         self._outgoing: list[bytes] = []
         self._told: dict[str, HostRow] = {}
+        self._told_stray = 0
         self._told_ended = False
         self._next_tick_s = 0.0
         self._first = 0
@@ -120,9 +121,9 @@ class Reader:
         log, ends = self._log.rows(hosts), self._log.ends(hosts)
         stray = 0 if self._pipe is None else self._pipe.stray
         has_ended = self._pipe is not None and self._pipe.ended
-        if not (rows or log or ends or has_ended != self._told_ended):
+        if not (rows or log or ends or (stray, has_ended) != (self._told_stray, self._told_ended)):
             return []
-        self._told_ended = has_ended
+        self._told_stray, self._told_ended = stray, has_ended
         news = [News(hosts=tuple(rows[at : at + _HOSTS_A_MESSAGE])) for at in range(0, len(rows), _HOSTS_A_MESSAGE)] + [
             News(log=tuple(log[at : at + _LOG_A_MESSAGE])) for at in range(0, len(log), _LOG_A_MESSAGE)
         ]

@@ -139,6 +139,8 @@ class FleetScreen(LiveScreen):
             return self.fleet.trouble or "asking Prometheus …"
         if self.fleet.input_ended:
             return "The pipe has ended, and no line was of a host: host: {json}"
+        if self.fleet.stray:
+            return "Lines come, but none is of a host: host: {json}"
         return "No line has come so far"
 
     @on(RowView.Arranged)
