@@ -139,6 +139,21 @@ def test_lines_that_are_no_records_are_counted_and_hide_no_other() -> None:
     assert host.row.broken == 4
 
 
+def test_a_host_that_sends_something_else_is_not_about_to_come() -> None:
+    host = Host("web1", 0.0)
+    for _ in range(20):
+        host.take(b"Welcome to web1\n", 1.0)
+    host.tick(2.0)
+    assert host.row.state == "connecting", "a greeting"
+    for _ in range(200):
+        host.take(b"y\n", 2.0)
+    host.tick(3.0)
+    assert (host.row.state, host.row.said) == ("failed", "what comes is no record of ebpftop")
+    host.take(header(), 4.0)
+    host.tick(4.0)
+    assert (host.row.state, host.row.said) == ("up", "")
+
+
 @pytest.mark.parametrize(
     "bad",
     [

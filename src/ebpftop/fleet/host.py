@@ -219,6 +219,8 @@ class Host:
         if self.state == "up":
             self.figures.sample(now_s)
         if self.last_s is None:
+            if self.state == "connecting" and self.broken > _GREETING_LINES:
+                self._become("failed", now_s, "what comes is no record of ebpftop", _NO_RECORDS)
             return
         silent_s = now_s - self.last_s
         if self.state == "up" and silent_s > self._stale_s:
@@ -260,6 +262,9 @@ class Host:
 
 _MOST = (1 << 63) - 1
 _SILENT = "the network, or the machine, hangs; it stays here until something comes"
+_NO_RECORDS = "see what `ssh HOST ebpftop stream` prints there, or the command before the pipe"
+_GREETING_LINES = 200
+"""More lines than a login prints before the first record."""
 _STATES: tuple[type[Seen], ...] = (SeenHeader, SeenProbe, SeenLost, SeenFullest, SeenCost, SeenEnd)
 
 
