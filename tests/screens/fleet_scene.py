@@ -34,7 +34,7 @@ HOSTS = (
         last_s=None,
         opens=False,
         said="sudo does not run ebpftop without a password",
-        remedy="log in as root@ci3, or let sudo run it without a password (NOPASSWD, docs/fleet.md)",
+        remedy="log in as root@ci3, or NOPASSWD in its sudoers (docs/fleet.md)",
         retry_s=1030.0,
     ),
     host("web7", "stale", since_s=996.0, last_s=991.0, said="no record for more than 5 s", remedy="the network hangs"),

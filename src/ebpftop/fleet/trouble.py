@@ -22,8 +22,8 @@ class Trouble(NamedTuple):
     remedy: str
 
 
-_INSTALL = "install ebpftop there, or say where it is: --remote 'sudo -n /usr/local/bin/ebpftop'"
-_AS_ROOT = "log in as root@{host}, or let sudo run it without a password (NOPASSWD, docs/fleet.md)"
+_INSTALL = "install it there, or say where it is: --remote '/opt/bin/ebpftop'"
+_AS_ROOT = "log in as root@{host}, or NOPASSWD in its sudoers (docs/fleet.md)"
 
 # The first that is found counts. ssh's words are those of OpenSSH; sudo's need LC_ALL=C where they are translated.
 _KNOWN: tuple[tuple[str, HostState, str, str], ...] = (

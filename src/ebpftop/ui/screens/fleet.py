@@ -160,6 +160,8 @@ class FleetScreen(LiveScreen):
             self.note.set_text([])
             return
         said = note_text(self.fleet, row)
+        if row.remedy and len(row.name) + len(said) > self.size.width - 2 * MARGIN:
+            said = row.remedy  # the list itself says how it is, and begins with why
         bad = SEVERITY[row.state] > 1
         what = said or (f"Linux {row.kernel}, ebpftop {row.version}" if row.version else row.state)
         self.note.set_text([Span(f"{row.name} ", "strong"), Span(what, "warn" if bad else "dim")])
