@@ -37,7 +37,11 @@ def chosen_events(args: argparse.Namespace, probes: Sequence[str]) -> Events:
             if value is not None:
                 raise UsageError(f"{option}: nothing is sent", "add --otlp URL")
         return "none"
-    if is_disabled(os.environ) or sends_no_logs(os.environ):
+    if is_disabled(os.environ):
+        return "none"
+    if sends_no_logs(os.environ):
+        if args.events not in (None, "none"):
+            raise UsageError(f"--events {args.events}: OTEL_LOGS_EXPORTER=none says to send none", "unset it")
         return "none"
     events: Events = args.events or ("failures" if "execs" in probes else "none")
     if events != "none" and "execs" not in probes:

@@ -23,7 +23,7 @@ _LONGEST_MS = 24 * 3600 * 1000
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token (RFC 9110)."""
 _OURS = ("content-length", "content-type", "content-encoding", "transfer-encoding", "host", "connection", "expect")
-_HEADERS_FORM = "write NAME=VALUE,NAME=VALUE, with %XX for a comma, a space or what is not ASCII in a value"
+_HEADERS_FORM = "write NAME=VALUE,NAME=VALUE in ASCII, with %2C for a comma and %20 for a space in a value"
 
 
 class Endpoint(NamedTuple):
@@ -167,9 +167,11 @@ def _place(origin: str, url: str, *, is_base: bool) -> tuple[bool, str, int, str
 
 def _headers(name: str, value: str) -> tuple[tuple[str, str], ...]:
     headers = []
-    for key, text in _pairs(name, value, _HEADERS_FORM):
-        if not _NAME.fullmatch(key) or key.lower() in _OURS:
-            raise UsageError(f"{name}: {key!r} cannot be the name of a header", _HEADERS_FORM)
+    for number, (key, text) in enumerate(_pairs(name, value, _HEADERS_FORM), 1):
+        if not _NAME.fullmatch(key):  # not shown: it may be what is behind a comma of a secret
+            raise UsageError(f"{name}: its part {number} has no name that a header can have", _HEADERS_FORM)
+        if key.lower() in _OURS:
+            raise UsageError(f"{name}: {key} is a header that ebpftop sets itself", "leave it out")
         if not text.isascii() or not text.isprintable():
             raise UsageError(f"{name}: the value of {key} has characters that no header may have", _HEADERS_FORM)
         headers.append((key, text))
