@@ -32,6 +32,7 @@ packages_of() {
     gcc:dnf) echo gcc glibc-devel ;;
     shellcheck:dnf) echo ShellCheck ;;
     perf:apt-get) echo linux-perf ;;
+    bcc-tools:apt-get) echo bpfcc-tools ;;
     sshd:apt-get) echo openssh-server openssh-client ;;
     sshd:dnf) echo openssh-server openssh-clients ;;
     sshd:pacman) echo openssh ;;
