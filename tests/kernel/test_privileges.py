@@ -493,3 +493,27 @@ def test_a_recording_is_shown_without_proc_and_sys(env: Mapping[str, str], wante
     with terminal("demo", env=env, program=("unshare", "--mount", "sh", "-c", mount, "sh", *EBPFTOP)) as demo:
         demo.wait_for(b"Exec log")
         assert_only(wanted, demo.pid)
+
+
+_WITHOUT_BPF = """
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+program = b"".join(struct.pack("=HBBI", *one) for one in (
+    (0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000),  # bpf(2): EPERM
+))
+kept = ctypes.create_string_buffer(program)
+profile = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(kept))
+assert ctypes.CDLL(None).prctl(22, 2, profile, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+os.execv(sys.executable, [sys.executable, "-m", "ebpftop", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("arguments", [("stream", "--duration", "1"), ("check",), ("serve", "--listen", "127.0.0.1:0")])
+def test_a_seccomp_profile_that_forbids_bpf_is_named(arguments: tuple[str, ...]) -> None:
+    """As that of podman 4: it allows bpf(2) to CAP_SYS_ADMIN alone."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_BPF, *arguments], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 3, done
+    assert done.stderr.count("\n") == 1
+    assert "bpf(2) is forbidden to this process, by a seccomp profile" in done.stderr

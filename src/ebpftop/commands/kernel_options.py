@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ebpftop.core.escape import printable
 from ebpftop.core.source import SourceError, UsageError
 from ebpftop.filters.spec import Filter, Values
-from ebpftop.kernel import capabilities, compile_helper, tracefs
+from ebpftop.kernel import bpf_syscall, capabilities, compile_helper, tracefs
 from ebpftop.kernel.root_helper import RootHelper
 from ebpftop.kernel.root_work import RootWork
 from ebpftop.lifecycle import limits, stdio
@@ -70,7 +70,13 @@ def refused() -> bool:
         return True
     missing = capabilities.missing()
     if missing is None:
-        return False
+        if not bpf_syscall.is_forbidden():
+            return False
+        stdio.report(
+            "bpf(2) is forbidden to this process, by a seccomp profile or a security module; of a container: podman or "
+            "docker run --security-opt seccomp=unconfined, Kubernetes: seccompProfile: {type: Unconfined}"
+        )
+        return True
     stdio.report(f"insufficient privileges to load BPF programs ({missing} missing); run it as root: sudo ebpftop")
     return True
 

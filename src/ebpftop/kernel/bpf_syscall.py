@@ -17,6 +17,7 @@ from functools import cache
 from typing import NamedTuple
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+_ARRAY_MAP = 2  # BPF_MAP_TYPE_ARRAY
 _MAP_CREATE, _PROG_LOAD, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 0, 5, 15, 17, 32
 _RUN_TIME_OFFSET = 192  # struct bpf_prog_info, include/uapi/linux/bpf.h: run_time_ns, run_cnt, recursion_misses
 _INFO_SIZE = 256
@@ -91,6 +92,17 @@ def create_map(name: str, info: MapInfo, types: tuple[int, int, int] = (0, 0, 0)
     lift_memory_limit()
     kind, key_size, value_size, entries, flags = info
     return bpf(_MAP_CREATE, _CREATE.pack(kind, key_size, value_size, entries, flags, 0, 0, _short(name), 0, *types))
+
+
+def is_forbidden() -> bool:
+    """Return whether bpf(2) is refused to us though we have the capabilities: by seccomp, or by a security module."""
+    try:
+        os.close(create_map("allowed", MapInfo(_ARRAY_MAP, 4, 4, 1, 0)))
+    except PermissionError:
+        return True
+    except OSError:  # what uses it says more of it
+        return False
+    return False
 
 
 def _short(name: str) -> bytes:
