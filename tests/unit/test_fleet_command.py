@@ -51,6 +51,27 @@ def test_a_file_that_cannot_be_read_or_has_no_hosts_in_it_is_refused_by_its_line
         hosts("--hosts-file", str(file))
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("root@web1:22", "ssh://root@web1:22"),
+        ("web[1-3]", "several hosts"),
+        ("web1,web2", "several hosts"),
+    ],
+)
+def test_what_ssh_would_look_up_as_a_name_is_refused_with_how_to_write_it(
+    host: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        hosts(host)
+    assert said in capsys.readouterr().err
+
+
+def test_hosts_as_ssh_has_them() -> None:
+    names = ["web1", "root@web1", "ssh://root@web1:22", "::1", "fe80::1%eth0", "root@10.0.0.1"]
+    assert hosts(*names) == names
+
+
 @pytest.mark.parametrize("host", ["-oProxyCommand=reboot", "a b", "a\x1b[2J", ""])
 def test_what_ssh_would_take_for_an_option_is_no_host(host: str) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -247,6 +247,11 @@ def fleet_host(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is an option, not a host")
     if any(character.isspace() for character in text):
         raise argparse.ArgumentTypeError(f"{text!r} has a blank in it")
+    # What ssh takes for a name, and would look up.
+    if found := re.fullmatch(r"([^:/]+):(\d+)", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: write ssh://{found[1]}:{found[2]} for a port")
+    if re.search(r",|\w\[", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is several hosts: one for each word, or $(nodeset -e ..) of clush")
     return host(text)
 
 
