@@ -282,21 +282,6 @@ int sys_exit(struct exit_ctx *ctx)
 	return 0;
 }
 
-#ifdef VIA_TRACEPOINT
-#define IS_PREEMPTED(ctx) (!load_u32(current_task(), OFF_TASK_STATE))
-#else
-#define IS_PREEMPTED(ctx) (((struct bpf_raw_tracepoint_args *)(ctx))->args[0] & 1)
-#endif
-
-/* The task sleeps in a call that it left the CPU in before: where it sleeps last counts, and it may have been preempted. */
-INLINE void sleeps_again(void *ctx, u64 task)
-{
-	struct waiting_call *waits = waiting.lookup(&task);
-
-	if (waits && waits->traced)
-		keep_kernel_stack(ctx, task);
-}
-
 /* The task leaves the CPU; if it is in a call, the call goes with it. raw tracepoint args: preempt, prev, next */
 int on_sched_switch(void *ctx)
 {

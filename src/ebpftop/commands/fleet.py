@@ -156,10 +156,8 @@ def _take_stdin() -> int:
         os.close(fd)
         raise SourceError("stdin is not a pipe", "ebpftop replay --host NAME FILE shows a recording of several hosts")
     try:
-        terminal = os.open("/dev/tty", os.O_RDWR)
-    except OSError as error:
+        stdio.read_keys_from_terminal()
+    except SourceError:
         os.close(fd)
-        raise SourceError(f"no terminal to read keys from: {error.strerror}") from error
-    os.dup2(terminal, 0)
-    os.close(terminal)
+        raise
     return fd

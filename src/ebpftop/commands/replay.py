@@ -101,12 +101,10 @@ def _take_stdin() -> int:
     if os.fstat(0).st_rdev != os.stat(os.devnull).st_rdev:  # /dev/null is reported below, like any empty stream
         require_no_device(stream, "stdin")
     try:
-        terminal = os.open("/dev/tty", os.O_RDWR)
-    except OSError as error:
+        stdio.read_keys_from_terminal()
+    except SourceError:
         os.close(stream)
-        raise SourceError(f"no terminal to read keys from: {error.strerror}") from error
-    os.dup2(terminal, 0)
-    os.close(terminal)
+        raise
     return stream
 
 

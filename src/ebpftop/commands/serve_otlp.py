@@ -91,9 +91,10 @@ def sending(args: argparse.Namespace, events: Events) -> Sending | None:
     places = []
     if settings.metrics is not None:
         places.append(f"metrics to {settings.metrics} every {settings.metric_interval_s:g} s")
-    if settings.logs is not None and events != "none":
+    with_events = settings.logs is not None and events != "none"
+    if with_events:
         places.append(f"events to {settings.logs} ({events})")
-    return Sending(exporter, f"sending {', '.join(places)}", with_events=settings.logs is not None and events != "none")
+    return Sending(exporter, f"sending {', '.join(places)}", with_events=with_events)
 
 
 class Sending:

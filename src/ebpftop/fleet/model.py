@@ -29,12 +29,6 @@ class Logged:
         """Host, pid and start of the process, and the number of the row: a process may execute several programs."""
         return self.started.host, self.started.pid, self.started.start_ns, self.started.id
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether it did not start, or did not end well."""
-        end = self.end
-        return self.started.ret != 0 or (end is not None and (bool(end.code) or end.signal is not None))
-
 
 class FleetModel:
     """Rows of hosts by name, and the merged log."""

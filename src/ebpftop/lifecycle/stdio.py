@@ -120,6 +120,16 @@ def _write_stderr(text: str) -> None:
         sys.stderr.flush()
 
 
+def read_keys_from_terminal() -> None:
+    """Make the terminal stdin, where the screen reads its keys; what was stdin is not. Raises SourceError."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR)
+    except OSError as error:
+        raise SourceError(f"no terminal to read keys from: {error.strerror}") from error
+    os.dup2(terminal, 0)
+    os.close(terminal)
+
+
 def write_stdout(text: str) -> None:
     """Write *text*, whose parts went through `printable`, to stdout; raises SourceError, but not for a closed pipe."""
     try:

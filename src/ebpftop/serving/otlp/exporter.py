@@ -6,7 +6,6 @@ a while misses nothing that the queue can hold. Metrics are totals, so only the 
 
 from __future__ import annotations
 
-import gzip
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,7 @@ from ebpftop.core.process_records import Exec, Exit
 from ebpftop.core.records import Record
 from ebpftop.serving.otlp.events import Args, Events, LogsRequest, is_sent, log_record
 from ebpftop.serving.otlp.metrics import MetricsRequest
-from ebpftop.serving.otlp.metrics_sender import LEVEL, MetricsSender
+from ebpftop.serving.otlp.metrics_sender import MetricsSender
 from ebpftop.serving.otlp.outbox import Counts, Outbox
 from ebpftop.serving.otlp.target import NEVER_S, PAUSE_AT_THE_END_S, Target
 from ebpftop.serving.otlp.values import unix_ns
@@ -113,7 +112,7 @@ class Exporter:
 
     def _pack(self, records: Sequence[bytes]) -> bytes:
         body = self._logs_request.body(records)
-        return gzip.compress(body, LEVEL, mtime=0) if self._logs and self._logs.endpoint.gzip else body
+        return body if self._logs is None else self._logs.packed(body)
 
     def _run(self) -> None:
         target = self._logs

@@ -111,12 +111,6 @@ class Outbox:
                 self._changed.wait(min(wake_s - now_s, _LONGEST_WAIT_S))
             self._poked = False
 
-    def poke(self) -> None:
-        """Have the thread that waits look again."""
-        with self._changed:
-            self._poked = True
-            self._changed.notify()
-
     def drain(self) -> None:
         """From now on, no batch waits to become larger."""
         with self._changed:
